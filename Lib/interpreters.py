@@ -1,0 +1,291 @@
+"""Many interpreters in one process, each with a GIL of its own.
+
+    import interpreters
+
+    def count(words):
+        import collections
+        return collections.Counter(words)
+
+    with interpreters.create() as interp:
+        print(interp.call(count, ['a', 'b', 'a']))
+
+Interpreters share no Python objects.  Data goes from one to another as a copy,
+or, for memory that supports the buffer protocol, by handle: the receiver gets
+a memoryview of the same memory.  It travels as arguments and results of
+calls, or through channels:
+
+    receiver, sender = interpreters.create_channel()
+    future = interp.submit(worker, receiver)     # runs in another thread
+    sender.send({'answer': 42})
+    sender.send_buffer(bytearray(1_000_000))     # constant time
+
+What can be sent: None, bool, int, float, complex, str, bytes, bytearray,
+tuple, list, dict, set, frozenset, slice, range, Ellipsis; memoryviews, channel
+ends and interpreters, by handle; classes and built-in functions that can be
+imported; functions that can be imported, and others by their code and
+defaults, unless they are closures.  Anything else, and anything that contains
+it, raises NotShareableError.  Subclasses of these types are not sent as their
+base type.
+"""
+
+import threading
+import weakref
+from concurrent.futures import Future
+
+import _xxsubinterpreters as _engine
+from _xxsubinterpreters import (
+    ChannelClosedError,
+    ChannelEmptyError,
+    ChannelError,
+    ChannelFullError,
+    InterpreterError,
+    InterpreterNotFoundError,
+    NotShareableError,
+    RecvChannel,
+    SendChannel,
+    is_shareable,
+)
+
+__all__ = [
+    'create', 'list_all', 'get_current', 'get_main', 'is_shareable',
+    'Interpreter',
+    'create_channel', 'RecvChannel', 'SendChannel',
+    'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
+    'NotShareableError',
+    'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',
+    'ChannelFullError',
+]
+
+
+class ExecutionFailed(InterpreterError):
+    """An exception left the code that ran in another interpreter.
+
+    excinfo describes it: a namespace with type (a namespace with __name__,
+    __qualname__, __module__), msg (str), formatted (str, one line) and, where
+    it could be made, errdisplay (str, the traceback as usually printed).
+    """
+
+    def __init__(self, excinfo):
+        super().__init__(excinfo.formatted or excinfo.msg)
+        self.excinfo = excinfo
+
+    def __str__(self):
+        errdisplay = getattr(self.excinfo, 'errdisplay', None)
+        if errdisplay is None:
+            return super().__str__()
+        return (f'{super().__str__()}\n\n'
+                f'Uncaught in the interpreter:\n\n{errdisplay.rstrip()}')
+
+
+# ---- interpreters ----
+
+# How an interpreter came about, by the number the runtime keeps.
+_WHENCE = ('unknown', 'runtime init', 'legacy C-API', 'C-API',
+           'cross-interpreter C-API', '_interpreters module')
+
+
+def create(*, name=None):
+    """Return a new, idle Interpreter with a GIL of its own.
+
+    name is any str, for people; it need not be unique.  The interpreter is
+    closed when it is collected, or by Interpreter.close().
+    """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f'name must be a str or None, not {name!r}')
+    id = _engine.create()
+    try:
+        interp = Interpreter(id)
+    finally:
+        _engine.decref(id)      # the object holds its own reference
+    interp._name = name
+    return interp
+
+
+def list_all():
+    """Return an Interpreter for each interpreter of the process, oldest first.
+
+    Closed ones whose memory is still viewed elsewhere are among them.
+    """
+    return [Interpreter(id, _whence=whence)
+            for id, whence, _ in _engine.list_all()]
+
+
+def get_current():
+    """Return the Interpreter that runs the caller."""
+    return Interpreter(_engine.get_current())
+
+
+def get_main():
+    """Return the main Interpreter."""
+    return Interpreter(_engine.get_main())
+
+
+def _pack_call(callable, args, kwargs):
+    return _engine.pack((callable, args, kwargs), '(callable, args, kwargs)')
+
+
+class Interpreter:
+    """An interpreter of this process.
+
+    There is at most one such object for an interpreter in each interpreter.
+    One that was made by create() is closed when no interpreter holds an
+    object for it any more.  Interpreter(id) finds an existing one or raises
+    InterpreterNotFoundError.
+    """
+
+    _known = weakref.WeakValueDictionary()
+    _lock = threading.Lock()
+
+    def __new__(cls, id, /, *, _whence=None):
+        if not isinstance(id, int) or isinstance(id, bool):
+            raise TypeError(f'id must be an int, not {id!r}')
+        with cls._lock:
+            self = cls._known.get(id)
+            if self is None:
+                if _whence is None:
+                    for other, _whence, _ in _engine.list_all():
+                        if other == id:
+                            break
+                    else:
+                        raise InterpreterNotFoundError(
+                            f'unrecognized interpreter ID {id}')
+                self = super().__new__(cls)
+                self._id = id
+                self._whence = _WHENCE[_whence]
+                self._name = None
+                self._ref = None
+                # Those that never imported the engine, having been created by
+                # other means, are only shown: nothing is to be kept alive.
+                try:
+                    _engine.incref(id)
+                except InterpreterNotFoundError:
+                    pass
+                else:
+                    self._ref = weakref.finalize(self, _engine.decref, id)
+                    self._ref.atexit = False
+                cls._known[id] = self
+        return self
+
+    def __repr__(self):
+        name = f' {self._name!r}' if self._name is not None else ''
+        return f'<interpreters.Interpreter {self._id}{name}>'
+
+    def __hash__(self):
+        return hash(self._id)
+
+    def __reduce__(self):
+        return type(self), (self._id,)
+
+    @property
+    def id(self):
+        """The interpreter's number (int), never reused in this process."""
+        return self._id
+
+    @property
+    def name(self):
+        """The name given to create() in this interpreter, or None."""
+        return self._name
+
+    @property
+    def whence(self):
+        """How the interpreter came about (str)."""
+        return self._whence
+
+    def is_running(self):
+        """Return True if a thread runs code in the interpreter.
+
+        Always true of the main interpreter.
+        """
+        return _engine.is_running(self._id)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def close(self):
+        """End the interpreter, waiting for the threads that it started.
+
+        InterpreterError if it is running, is the current one, or was not made
+        by create(); InterpreterNotFoundError if it has ended.  If its memory
+        is still viewed by others it stays listed, but nothing can run in it
+        any more, and it ends when the last view is released.
+        """
+        _engine.close(self._id)
+
+    def _run(self, what, message):
+        result, excinfo = what(self._id, message)
+        if excinfo is not None:
+            raise ExecutionFailed(excinfo)
+        return result
+
+    def prepare_main(self, ns=None, /, **kwargs):
+        """Set names in the interpreter's __main__ module.
+
+        ns is a dict of names and values; kwargs are added to it.  The values
+        are sent as a channel would.
+        """
+        names = dict(ns, **kwargs) if ns is not None else kwargs
+        self._run(_engine.update_main, _engine.pack(names, 'ns'))
+
+    def exec(self, code, /):
+        """Run source text (str) in the interpreter's __main__ module.
+
+        Blocks until it is done.  ExecutionFailed if an exception leaves it.
+        """
+        if not isinstance(code, str):
+            raise TypeError(f'code must be a str, not {code!r}')
+        self._run(_engine.exec, _engine.pack(code, 'code'))
+
+    def call(self, callable, /, *args, **kwargs):
+        """Return callable(*args, **kwargs), called in the interpreter.
+
+        Blocks until it is done.  The callable, its arguments and the result
+        are sent as a channel would.  ExecutionFailed if an exception leaves
+        the callable.
+        """
+        return self._run(_engine.call, _pack_call(callable, args, kwargs))
+
+    def call_in_thread(self, callable, /, *args, **kwargs):
+        """Start a thread that does call(); return the threading.Thread."""
+        message = _pack_call(callable, args, kwargs)
+        thread = threading.Thread(target=self._run,
+                                  args=(_engine.call, message))
+        thread.start()
+        return thread
+
+    def submit(self, fn, /, *args, **kwargs):
+        """Start a thread that does call(); return a concurrent.futures.Future.
+
+        The arguments are copied before this returns.  Calls submitted to one
+        interpreter run at the same time, taking turns with its GIL.
+        """
+        future = Future()
+        message = _pack_call(fn, args, kwargs)
+
+        def run():
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = self._run(_engine.call, message)
+            except BaseException as exc:
+                future.set_exception(exc)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=run).start()
+        return future
+
+
+# ---- channels ----
+
+def create_channel(capacity=0):
+    """Return the two ends of a new channel, (RecvChannel, SendChannel).
+
+    capacity (int) is how many messages it holds: 0 makes every send wait for
+    its receiver, None means no limit.  Both ends can be sent to other
+    interpreters; any number of them may send and receive, each message is
+    received once, and messages arrive in the order in which they were sent.
+    """
+    return _engine.create_channel(capacity)

@@ -1,0 +1,192 @@
+/* BufferView: the object under a memoryview of shared memory. */
+
+#include "Python.h"
+#include "bufferview.h"
+#include "interp.h"
+
+typedef struct {
+    PyObject_HEAD
+    _PySharedBuffer *buffer;        /* owned */
+} BufferView;
+
+
+/* --- pinned exporters ----------------------------------------------------- */
+
+/* Raw memory, so that any thread can free it; `view` belongs to `interp`. */
+struct export {
+    Py_buffer view;
+    int64_t interp;
+};
+
+static void
+release_view(void *arg)
+{
+    struct export *export = arg;
+    PyBuffer_Release(&export->view);
+}
+
+/* The release function of the block over an exporter's memory. */
+static void
+unpin(void *arg)
+{
+    struct export *export = arg;
+    _PyInterp_Unpin(export->interp, release_view, export);
+    PyMem_RawFree(export);
+}
+
+/* Return a new reference to a block over the memory of `obj`.  The block owns
+   a view of it, lent to the caller as *view. */
+static _PyBlock *
+pin(PyObject *obj, const Py_buffer **view)
+{
+    struct export *export = PyMem_RawMalloc(sizeof(struct export));
+    if (export == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if (PyObject_GetBuffer(obj, &export->view, PyBUF_FULL_RO) < 0) {
+        PyMem_RawFree(export);
+        return NULL;
+    }
+    if (_PyInterp_Pin(&export->interp) < 0) {
+        PyBuffer_Release(&export->view);
+        PyMem_RawFree(export);
+        return NULL;
+    }
+    _PyBlock *block = _PyBlock_Wrap(export->view.buf, export->view.len,
+                                    unpin, export);
+    if (block == NULL) {
+        unpin(export);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    *view = &export->view;
+    return block;
+}
+
+_PySharedBuffer *
+_PyBufferView_Export(_xxsub_state *state, PyObject *memoryview)
+{
+    assert(PyMemoryView_Check(memoryview));
+    _PySharedBuffer *result;
+    PyObject *base = PyMemoryView_GET_BASE(memoryview);
+    if (base != NULL && Py_IS_TYPE(base, state->BufferView)) {
+        /* A view of a view: the same block, seen in this shape. */
+        Py_buffer view;
+        if (PyObject_GetBuffer(memoryview, &view, PyBUF_FULL_RO) < 0) {
+            return NULL;
+        }
+        _PySharedBuffer *below = ((BufferView *)base)->buffer;
+        result = _PySharedBuffer_New(_PySharedBuffer_Block(below), &view);
+        PyBuffer_Release(&view);
+    }
+    else {
+        const Py_buffer *view;
+        _PyBlock *block = pin(memoryview, &view);
+        if (block == NULL) {
+            return NULL;
+        }
+        result = _PySharedBuffer_New(block, view);
+        _PyBlock_Decref(block);
+    }
+    if (result == NULL) {
+        PyErr_NoMemory();
+    }
+    return result;
+}
+
+
+/* --- the type --------------------------------------------------------------- */
+
+PyObject *
+_PyBufferView_NewMemoryView(_xxsub_state *state, _PySharedBuffer *buffer)
+{
+    BufferView *self = PyObject_New(BufferView, state->BufferView);
+    if (self == NULL) {
+        _PySharedBuffer_Free(buffer);
+        return NULL;
+    }
+    self->buffer = buffer;
+    PyObject *result = PyMemoryView_FromObject((PyObject *)self);
+    Py_DECREF(self);
+    return result;
+}
+
+static void
+bufferview_dealloc(PyObject *op)
+{
+    BufferView *self = (BufferView *)op;
+    PyTypeObject *type = Py_TYPE(self);
+    _PySharedBuffer_Free(self->buffer);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static int
+refuse(Py_buffer *view, const char *why)
+{
+    PyErr_SetString(PyExc_BufferError, why);
+    view->obj = NULL;
+    return -1;
+}
+
+static int
+bufferview_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    BufferView *self = (BufferView *)op;
+    _PySharedBuffer_Fill(self->buffer, view);
+    view->internal = NULL;
+
+    if ((flags & PyBUF_WRITABLE) == PyBUF_WRITABLE && view->readonly) {
+        return refuse(view, "the shared memory is read-only");
+    }
+    if ((flags & PyBUF_INDIRECT) != PyBUF_INDIRECT && view->suboffsets != NULL) {
+        return refuse(view, "the shared memory has suboffsets");
+    }
+    char order = 0;
+    if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS
+        || (flags & PyBUF_STRIDES) != PyBUF_STRIDES)
+    {
+        order = 'C';
+    }
+    else if ((flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS) {
+        order = 'F';
+    }
+    else if ((flags & PyBUF_ANY_CONTIGUOUS) == PyBUF_ANY_CONTIGUOUS) {
+        order = 'A';
+    }
+    if (order != 0 && !PyBuffer_IsContiguous(view, order)) {
+        return refuse(view, "the shared memory is not contiguous as asked");
+    }
+    if ((flags & PyBUF_STRIDES) != PyBUF_STRIDES) {
+        view->strides = NULL;
+    }
+    if ((flags & PyBUF_ND) != PyBUF_ND) {
+        view->ndim = 1;             /* as bytes; it is C-contiguous */
+        view->shape = NULL;
+    }
+    if ((flags & PyBUF_FORMAT) != PyBUF_FORMAT) {
+        view->format = NULL;
+    }
+    view->obj = Py_NewRef(op);
+    return 0;
+}
+
+PyDoc_STRVAR(bufferview_doc,
+"Memory that another interpreter may own; the obj of the memoryviews that\n"
+"receivers get.");
+
+static PyType_Slot bufferview_slots[] = {
+    {Py_tp_doc, (void *)bufferview_doc},
+    {Py_tp_dealloc, bufferview_dealloc},
+    {Py_bf_getbuffer, bufferview_getbuffer},
+    {0, NULL},
+};
+
+PyType_Spec _PyBufferView_spec = {
+    .name = "_xxsubinterpreters.BufferView",
+    .basicsize = sizeof(BufferView),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
+             | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = bufferview_slots,
+};

@@ -1,0 +1,74 @@
+/* Interpreters: creating, entering, pinning and ending them.
+
+   CPython's own list of interpreters says which exist.  It does not say
+   whether one may be entered, whether somebody is inside it, or whether its
+   memory is in use elsewhere; this file keeps that, for every interpreter
+   that imported the module or was created by it.
+
+   An interpreter is named by its id, which is never reused, so that a name
+   kept too long finds nothing instead of something else.
+
+   Unless said otherwise the functions need an attached thread state, raise
+   on failure, and may detach and attach again while they run. */
+
+#ifndef Py_XXSUBINTERPRETERS_INTERP_H
+#define Py_XXSUBINTERPRETERS_INTERP_H
+
+#include "Python.h"
+
+/* Make the current interpreter known.  Called whenever the module is
+   executed in an interpreter.  Return 0, or -1 with an exception. */
+extern int _PyInterp_Register(void);
+
+/* Create an interpreter with a GIL of its own, with one reference to it held
+   by the caller.  Return its id, or -1 with an exception. */
+extern int64_t _PyInterp_Create(void);
+
+/* References keep an interpreter alive; when the last one goes, an
+   interpreter that was created here is closed.  Incref fails with
+   InterpreterNotFoundError if there is no such interpreter.  Decref reports
+   what goes wrong as unraisable. */
+extern int _PyInterp_Incref(int64_t id);
+extern void _PyInterp_Decref(int64_t id);
+
+/* End the interpreter.  Fails with InterpreterError if it is running, is the
+   current one, or was not created here.  If other interpreters still view its
+   memory, it stays as a zombie: nothing can run in it any more, and the
+   release of the last view ends it. */
+extern int _PyInterp_Close(int64_t id);
+
+/* A visit to another interpreter, by the calling thread. */
+typedef struct {
+    int64_t id;
+    PyThreadState *home;            /* what was attached before */
+    PyThreadState *tstate;          /* made for the visit; NULL if at home */
+    int running_main;
+} _PyInterp_Visit;
+
+/* Attach the calling thread to the interpreter; several threads may be inside
+   at once, taking turns with its GIL.  On failure (not found, being closed, a
+   zombie) nothing has changed and an exception is set. */
+extern int _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit);
+
+/* Return to where the visit began.  No exception may be set. */
+extern void _PyInterp_Leave(_PyInterp_Visit *visit);
+
+/* Keep the current interpreter's memory alive until it is unpinned.  Fails
+   with InterpreterError in an interpreter that is being closed. */
+extern int _PyInterp_Pin(int64_t *id);
+
+/* Run `release(arg)` attached to the pinned interpreter, then drop the pin;
+   the last pin of a zombie ends it.  If the interpreter was torn down in spite
+   of its pins, as happens at process exit, `release` is not called.  May be
+   called by any thread, attached to any interpreter or to none.  The
+   caller's exception state is untouched. */
+extern void _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg);
+
+/* True if a thread is inside, or the interpreter is main.  -1 on failure. */
+extern int _PyInterp_IsRunning(int64_t id);
+
+/* Return a new list of (id, whence, owned) tuples, oldest first: of all
+   interpreters that are ready, zombies included. */
+extern PyObject *_PyInterp_List(void);
+
+#endif /* !Py_XXSUBINTERPRETERS_INTERP_H */

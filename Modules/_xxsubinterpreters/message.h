@@ -1,0 +1,43 @@
+/* Messages: a graph of Python objects, copied into raw memory.
+
+   A message belongs to no interpreter.  It is encoded in one and decoded, at
+   most once, in any other.  What is not copied but passed by handle (shared
+   buffers, channel ends, interpreters) is kept alive by the message until it
+   is decoded or freed.
+
+   Encoding keeps identity and cycles: an object met twice arrives as one
+   object.  It leaves the sender's objects untouched.
+
+   All functions need an attached thread state. */
+
+#ifndef Py_XXSUBINTERPRETERS_MESSAGE_H
+#define Py_XXSUBINTERPRETERS_MESSAGE_H
+
+#include "Python.h"
+#include "channel.h"
+#include "state.h"
+
+typedef struct _PyMessage _PyMessage;
+
+/* Return a new message, owned by the caller, or NULL with an exception:
+   NotShareableError names the path to what cannot be sent, beginning with
+   `name` for `obj` itself. */
+extern _PyMessage *_PyMessage_Encode(_xxsub_state *state, PyObject *obj,
+                                     const char *name);
+
+/* Return a new reference to the copy, or NULL with an exception.  Either way
+   the message's handles are used up; it must still be freed. */
+extern PyObject *_PyMessage_Decode(_xxsub_state *state, _PyMessage *message);
+
+/* May detach and attach again, since handles are released. */
+extern void _PyMessage_Free(_PyMessage *message);
+
+/* 1 if objects of this type are encoded, 0 if not, -1 with an exception.  Looks
+   at the type only: a container may still hold what cannot be sent. */
+extern int _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type);
+
+/* A message travels through a channel as its item. */
+extern _PyChannelItem *_PyMessage_AsItem(_PyMessage *message);
+extern _PyMessage *_PyMessage_FromItem(_PyChannelItem *item);
+
+#endif /* !Py_XXSUBINTERPRETERS_MESSAGE_H */

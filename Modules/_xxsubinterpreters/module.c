@@ -1,0 +1,545 @@
+/* The module _xxsubinterpreters: what Lib/interpreters.py is built on.
+
+   This file parses arguments and turns the layers below into a module; the
+   table of layers is in Doc/internals. */
+
+#include "Python.h"
+#include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
+#include "pycore_interp.h"        // PyInterpreterState
+#include "bufferview.h"
+#include "call.h"
+#include "channelobject.h"
+#include "interp.h"
+#include "message.h"
+#include "state.h"
+
+/*[clinic input]
+module _xxsubinterpreters
+[clinic start generated code]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=02354679e2f8db14]*/
+
+static inline _xxsub_state *
+get_state(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+#define clinic_state() (get_state(module))
+#include "clinic/module.c.h"
+#undef clinic_state
+
+
+/* --- Message: an encoded object, waiting to be used once -------------------- */
+
+typedef struct {
+    PyObject_HEAD
+    _PyMessage *message;            /* owned; NULL once used */
+} MessageObject;
+
+static void
+message_dealloc(PyObject *op)
+{
+    MessageObject *self = (MessageObject *)op;
+    PyTypeObject *type = Py_TYPE(self);
+    if (self->message != NULL) {
+        _PyMessage_Free(self->message);
+    }
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(message_doc,
+"An object encoded by pack(), to be used once.");
+
+static PyType_Slot message_slots[] = {
+    {Py_tp_doc, (void *)message_doc},
+    {Py_tp_dealloc, message_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec message_spec = {
+    .name = "_xxsubinterpreters.Message",
+    .basicsize = sizeof(MessageObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = message_slots,
+};
+
+/*[clinic input]
+_xxsubinterpreters.pack
+
+    obj: object
+    name: str
+    /
+
+Encode obj for exec(), call() or update_main().
+
+name stands for obj in the message of a NotShareableError.
+
+Separate from these, so that what cannot be sent is found, and the state of obj
+is taken, before a thread is started.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_pack_impl(PyObject *module, PyObject *obj,
+                             const char *name)
+/*[clinic end generated code: output=67e9c2e6156cc087 input=ae7ac8e6b8802cf6]*/
+{
+    _xxsub_state *state = get_state(module);
+    _PyMessage *message = _PyMessage_Encode(state, obj, name);
+    if (message == NULL) {
+        return NULL;
+    }
+    MessageObject *self = PyObject_New(MessageObject, state->Message);
+    if (self == NULL) {
+        _PyMessage_Free(message);
+        return NULL;
+    }
+    self->message = message;
+    return (PyObject *)self;
+}
+
+/*[clinic input]
+_xxsubinterpreters.is_shareable -> bool
+
+    obj: object
+    /
+
+Return True if objects of this type can be sent to other interpreters.
+
+Looks at the type only: a container may hold something that cannot.
+[clinic start generated code]*/
+
+static int
+_xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
+/*[clinic end generated code: output=2017870e3284a59a input=8cdb5294694646ff]*/
+{
+    return _PyMessage_Supports(get_state(module), Py_TYPE(obj));
+}
+
+
+/* --- running code ------------------------------------------------------------- */
+
+/* Return the tuple (result, None) or (None, excinfo). */
+static PyObject *
+run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op,
+            const char *event)
+{
+    MessageObject *packed = (MessageObject *)op;
+    if (packed->message == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the message was used before");
+        return NULL;
+    }
+    if (PySys_Audit(event, "L", (long long)id) < 0) {
+        return NULL;
+    }
+    _PyMessage *message = packed->message;
+    packed->message = NULL;
+
+    PyObject *excinfo;
+    PyObject *result = _PyCall_Run(get_state(module), id, kind, message,
+                                   &excinfo);
+    PyObject *exc = PyErr_GetRaisedException();
+    _PyMessage_Free(message);
+    PyErr_SetRaisedException(exc);
+    if (result == NULL && excinfo == NULL) {
+        return NULL;
+    }
+    PyObject *pair = PyTuple_Pack(2, result != NULL ? result : Py_None,
+                                  excinfo != NULL ? excinfo : Py_None);
+    Py_XDECREF(result);
+    Py_XDECREF(excinfo);
+    return pair;
+}
+
+/*[clinic input]
+_xxsubinterpreters.exec
+
+    id: long_long
+    source: object(subclass_of="clinic_state()->Message")
+    /
+
+Run packed source text in the __main__ module of an interpreter.
+
+Return the tuple (None, None), or (None, excinfo) if an exception left it.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_exec_impl(PyObject *module, long long id,
+                             PyObject *source)
+/*[clinic end generated code: output=1a1917c237063991 input=2dbbe67debffa75f]*/
+{
+    return run_message(module, id, _PyCall_EXEC, source, "interpreters.exec");
+}
+
+/*[clinic input]
+_xxsubinterpreters.call
+
+    id: long_long
+    call: object(subclass_of="clinic_state()->Message")
+    /
+
+Call a packed (callable, args tuple, kwargs dict) in an interpreter.
+
+Return the tuple (result, None), or (None, excinfo) if an exception left it.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_call_impl(PyObject *module, long long id, PyObject *call)
+/*[clinic end generated code: output=b206b8c3906e4bc9 input=c797b2ed1215870f]*/
+{
+    return run_message(module, id, _PyCall_CALL, call, "interpreters.exec");
+}
+
+/*[clinic input]
+_xxsubinterpreters.update_main
+
+    id: long_long
+    namespace: object(subclass_of="clinic_state()->Message")
+    /
+
+Update the __main__ module of an interpreter with a packed dict.
+
+Return the tuple (None, None), or (None, excinfo) if an exception left it.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_update_main_impl(PyObject *module, long long id,
+                                    PyObject *namespace)
+/*[clinic end generated code: output=84fd959e195c166c input=6140fa1745dbb13f]*/
+{
+    return run_message(module, id, _PyCall_UPDATE, namespace,
+                       "interpreters.exec");
+}
+
+
+/* --- interpreters ------------------------------------------------------------- */
+
+/*[clinic input]
+_xxsubinterpreters.create
+
+Create an interpreter with a GIL of its own; return its id.
+
+The caller holds one reference to it, to be given back with decref().
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_create_impl(PyObject *module)
+/*[clinic end generated code: output=96e73882a2b693e7 input=a63593f9e7ecabdf]*/
+{
+    if (PySys_Audit("interpreters.create", NULL) < 0) {
+        return NULL;
+    }
+    int64_t id = _PyInterp_Create();
+    return id < 0 ? NULL : PyLong_FromLongLong(id);
+}
+
+/*[clinic input]
+_xxsubinterpreters.close
+
+    id: long_long
+    /
+
+End an interpreter that was created by this module.
+
+InterpreterError if it is running or is the current one.  If others still view
+its memory, it stays listed until the last view is released.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_close_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=245e87164bcad00a input=0f1795142519b6df]*/
+{
+    if (_PyInterp_Close(id) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_xxsubinterpreters.incref
+
+    id: long_long
+    /
+
+Keep an interpreter from being closed until decref().
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_incref_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=6a14354e5b660d24 input=fbc128fb0c9996d6]*/
+{
+    if (_PyInterp_Incref(id) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_xxsubinterpreters.decref
+
+    id: long_long
+    /
+
+Give a reference back; the last one closes the interpreter.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_decref_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=0557589a392b06e7 input=0ea0a36669c508c0]*/
+{
+    _PyInterp_Decref(id);
+    Py_RETURN_NONE;
+}
+
+/*[clinic input]
+_xxsubinterpreters.is_running
+
+    id: long_long
+    /
+
+Return True if a thread runs code in the interpreter, or it is the main one.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_is_running_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=c97d4276520d151c input=486ab7a03f72f88e]*/
+{
+    int running = _PyInterp_IsRunning(id);
+    return running < 0 ? NULL : PyBool_FromLong(running);
+}
+
+/*[clinic input]
+_xxsubinterpreters.list_all
+
+Return (id, whence, created by this module) of every interpreter, oldest first.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_list_all_impl(PyObject *module)
+/*[clinic end generated code: output=1d421e8a2f8aecc0 input=d2150c915ffa3945]*/
+{
+    return _PyInterp_List();
+}
+
+/*[clinic input]
+_xxsubinterpreters.get_current
+
+Return the id of the interpreter that calls this.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_get_current_impl(PyObject *module)
+/*[clinic end generated code: output=f629cb3cad790bd0 input=737609a4c1466c53]*/
+{
+    return PyLong_FromLongLong(
+            PyInterpreterState_GetID(PyInterpreterState_Get()));
+}
+
+/*[clinic input]
+_xxsubinterpreters.get_main
+
+Return the id of the main interpreter.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_get_main_impl(PyObject *module)
+/*[clinic end generated code: output=83aa8c4141c2b060 input=d081a37049e1d8f5]*/
+{
+    return PyLong_FromLongLong(
+            PyInterpreterState_GetID(PyInterpreterState_Main()));
+}
+
+
+/* --- channels ------------------------------------------------------------------- */
+
+/*[clinic input]
+_xxsubinterpreters.create_channel
+
+    capacity: object
+    /
+
+Return the two ends of a new channel, (RecvChannel, SendChannel).
+
+capacity is how many messages it holds: 0 makes every send wait for its
+receiver, None means no limit.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_create_channel(PyObject *module, PyObject *capacity)
+/*[clinic end generated code: output=ea50bca6dc099fa6 input=c698529c7ef51733]*/
+{
+    Py_ssize_t n = _PyChannel_UNBOUNDED;
+    if (capacity != Py_None) {
+        n = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
+        if (n == -1 && PyErr_Occurred()) {
+            return NULL;
+        }
+        if (n < 0) {
+            PyErr_SetString(PyExc_ValueError, "capacity must not be negative");
+            return NULL;
+        }
+    }
+    _PyChannelEnd *ends[2];
+    if (_PyChannel_New(n, &ends[0], &ends[1]) < 0) {
+        return PyErr_NoMemory();
+    }
+    _xxsub_state *state = get_state(module);
+    PyObject *recv = _PyChannelObject_New(state, ends[0]);
+    PyObject *send = _PyChannelObject_New(state, ends[1]);
+    PyObject *pair = NULL;
+    if (recv != NULL && send != NULL) {
+        pair = PyTuple_Pack(2, recv, send);
+    }
+    Py_XDECREF(recv);
+    Py_XDECREF(send);
+    return pair;
+}
+
+
+/* --- the module object ------------------------------------------------------------ */
+
+static int
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **slot)
+{
+    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *slot == NULL ? -1 : PyModule_AddType(module, *slot);
+}
+
+/* Add an exception of the public module `interpreters`. */
+static int
+add_exception(PyObject *module, const char *name, const char *doc,
+              PyObject *base, PyObject **slot)
+{
+    char qualified[64];
+    PyOS_snprintf(qualified, sizeof(qualified), "interpreters.%s", name);
+    *slot = PyErr_NewExceptionWithDoc(qualified, doc, base, NULL);
+    return *slot == NULL ? -1 : PyModule_AddObjectRef(module, name, *slot);
+}
+
+static int
+module_exec(PyObject *module)
+{
+    _xxsub_state *state = get_state(module);
+    if (_PyInterp_Register() < 0) {
+        return -1;
+    }
+    if (add_type(module, &_PyRecvChannel_spec, &state->RecvChannel) < 0
+        || add_type(module, &_PySendChannel_spec, &state->SendChannel) < 0
+        || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
+        || add_type(module, &message_spec, &state->Message) < 0)
+    {
+        return -1;
+    }
+    if (add_exception(module, "ChannelError",
+                      "Base class of the errors of channels.",
+                      NULL, &state->ChannelError) < 0
+        || add_exception(module, "ChannelClosedError",
+                         "This end, or every end of the other side, is closed.",
+                         state->ChannelError, &state->ChannelClosedError) < 0
+        || add_exception(module, "ChannelEmptyError",
+                         "recv_nowait() found no message.",
+                         state->ChannelError, &state->ChannelEmptyError) < 0
+        || add_exception(module, "ChannelFullError",
+                         "send_nowait() found no room and no waiting receiver.",
+                         state->ChannelError, &state->ChannelFullError) < 0)
+    {
+        return -1;
+    }
+
+    PyInterpreterState *interp = PyInterpreterState_Get();
+    PyObject *not_shareable = _PyInterpreterState_GetXIState(interp)
+                              ->PyExc_NotShareableError;
+    if (PyModule_AddObjectRef(module, "InterpreterError",
+                              PyExc_InterpreterError) < 0
+        || PyModule_AddObjectRef(module, "InterpreterNotFoundError",
+                                 PyExc_InterpreterNotFoundError) < 0
+        || PyModule_AddObjectRef(module, "NotShareableError",
+                                 not_shareable) < 0)
+    {
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    _xxsub_state *state = get_state(module);
+    Py_VISIT(state->RecvChannel);
+    Py_VISIT(state->SendChannel);
+    Py_VISIT(state->BufferView);
+    Py_VISIT(state->Message);
+    Py_VISIT(state->ChannelError);
+    Py_VISIT(state->ChannelClosedError);
+    Py_VISIT(state->ChannelEmptyError);
+    Py_VISIT(state->ChannelFullError);
+    return 0;
+}
+
+static int
+module_clear(PyObject *module)
+{
+    _xxsub_state *state = get_state(module);
+    Py_CLEAR(state->RecvChannel);
+    Py_CLEAR(state->SendChannel);
+    Py_CLEAR(state->BufferView);
+    Py_CLEAR(state->Message);
+    Py_CLEAR(state->ChannelError);
+    Py_CLEAR(state->ChannelClosedError);
+    Py_CLEAR(state->ChannelEmptyError);
+    Py_CLEAR(state->ChannelFullError);
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    (void)module_clear((PyObject *)module);
+}
+
+static PyMethodDef module_methods[] = {
+    _XXSUBINTERPRETERS_PACK_METHODDEF
+    _XXSUBINTERPRETERS_IS_SHAREABLE_METHODDEF
+    _XXSUBINTERPRETERS_EXEC_METHODDEF
+    _XXSUBINTERPRETERS_CALL_METHODDEF
+    _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF
+    _XXSUBINTERPRETERS_CREATE_METHODDEF
+    _XXSUBINTERPRETERS_CLOSE_METHODDEF
+    _XXSUBINTERPRETERS_INCREF_METHODDEF
+    _XXSUBINTERPRETERS_DECREF_METHODDEF
+    _XXSUBINTERPRETERS_IS_RUNNING_METHODDEF
+    _XXSUBINTERPRETERS_LIST_ALL_METHODDEF
+    _XXSUBINTERPRETERS_GET_CURRENT_METHODDEF
+    _XXSUBINTERPRETERS_GET_MAIN_METHODDEF
+    _XXSUBINTERPRETERS_CREATE_CHANNEL_METHODDEF
+    {NULL},
+};
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    {0, NULL},
+};
+
+PyDoc_STRVAR(module_doc,
+"The engine under the module interpreters, which is the one to use.");
+
+struct PyModuleDef _xxsubinterpreters_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_xxsubinterpreters",
+    .m_doc = module_doc,
+    .m_size = sizeof(_xxsub_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__xxsubinterpreters(void)
+{
+    return PyModuleDef_Init(&_xxsubinterpreters_module);
+}
