@@ -1,0 +1,62 @@
+"""The engine as a part of the build: one copy, nothing of stock changed."""
+
+import sys
+import unittest
+
+import _xxsubinterpreters
+import interpreters
+from test.support.script_helper import assert_python_ok
+
+
+class BuildTests(unittest.TestCase):
+
+    def test_the_engine_is_built_in(self):
+        # So that it can never be loaded twice in a process.
+        self.assertIn('_xxsubinterpreters', sys.builtin_module_names)
+
+    def test_module_names(self):
+        self.assertIn('interpreters', sys.stdlib_module_names)
+        self.assertNotIn('_xxsubinterpreters', sys.stdlib_module_names)
+
+    def test_nothing_of_ours_is_imported_at_startup(self):
+        rc, out, err = assert_python_ok('-c', '''if True:
+            import sys
+            print([name for name in sys.modules
+                   if name in ('interpreters', '_xxsubinterpreters')])
+            ''')
+        self.assertEqual(out.strip(), b'[]')
+
+    def test_public_names_exist_and_are_documented(self):
+        for name in interpreters.__all__:
+            obj = getattr(interpreters, name)
+            if name != 'NotShareableError':     # the runtime's has none
+                with self.subTest(name):
+                    self.assertTrue(obj.__doc__)
+
+    def test_errors_are_those_of_the_runtime(self):
+        import _interpreters
+        self.assertIs(interpreters.InterpreterError,
+                      _interpreters.InterpreterError)
+        self.assertIs(interpreters.NotShareableError,
+                      _interpreters.NotShareableError)
+
+    def test_audit_events(self):
+        rc, out, err = assert_python_ok('-c', '''if True:
+            import sys
+            def hook(event, args):
+                if event.startswith('interpreters.'):
+                    print(event, args)
+            sys.addaudithook(hook)
+            import interpreters
+            interp = interpreters.create()
+            interp.exec('1')
+            print('id', interp.id)
+            ''')
+        lines = out.decode().splitlines()
+        id = lines[-1].split()[1]
+        self.assertEqual(lines[:-1], ['interpreters.create ()',
+                                      f'interpreters.exec ({id},)'])
+
+
+if __name__ == '__main__':
+    unittest.main()

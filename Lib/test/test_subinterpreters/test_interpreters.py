@@ -1,0 +1,339 @@
+"""Interpreter objects: creating, running code, closing."""
+
+import pickle
+import threading
+import unittest
+import weakref
+
+import interpreters
+from interpreters import (
+    ExecutionFailed, InterpreterError, InterpreterNotFoundError,
+    create_channel)
+from test.support import requires_subprocess
+from test.support.script_helper import assert_python_ok
+from test.test_subinterpreters.support import TestCase, wait_until
+
+
+def add(a, b=0, *, c=0):
+    return a + b + c
+
+
+def fail(message):
+    raise LookupError(message)
+
+
+def wait_for(recv):
+    return recv.recv()
+
+
+class CreateTests(TestCase):
+
+    def test_new_interpreters_are_listed_after_older_ones(self):
+        a, b = self.create(), self.create()
+        self.assertEqual(interpreters.list_all()[-2:], [a, b])
+        self.assertLess(a.id, b.id)
+
+    def test_there_is_one_object_for_an_interpreter(self):
+        interp = self.create()
+        self.assertIs(interpreters.Interpreter(interp.id), interp)
+        self.assertIs(interpreters.list_all()[-1], interp)
+        self.assertIs(pickle.loads(pickle.dumps(interp)), interp)
+
+    def test_main_and_current(self):
+        main = interpreters.get_main()
+        self.assertEqual(main.id, 0)
+        self.assertTrue(main.is_running())
+        self.assertEqual(main.whence, 'runtime init')
+        interp = self.create()
+        interp.exec(f'''if True:
+            import interpreters
+            assert interpreters.get_current().id == {interp.id}
+            assert interpreters.get_main().id == 0
+            ''')
+
+    def test_name(self):
+        interp = self.create(name='worker')
+        self.assertEqual(interp.name, 'worker')
+        self.assertIn("'worker'", repr(interp))
+        self.assertIsNone(self.create().name)
+        with self.assertRaises(TypeError):
+            interpreters.create(name=1)
+
+    def test_unknown_interpreter(self):
+        with self.assertRaises(InterpreterNotFoundError):
+            interpreters.Interpreter(10**6)
+        for bad in ('1', 1.0, True):
+            with self.subTest(bad), self.assertRaises(TypeError):
+                interpreters.Interpreter(bad)
+
+    def test_interpreters_can_be_sent(self):
+        a, b = self.create(), self.create()
+        self.assertEqual(a.call(_id_of, b), b.id)
+        recv, send = create_channel(1)
+        send.send([a])
+        self.assertIs(recv.recv()[0], a)
+
+    def test_created_inside_another(self):
+        outer = self.create()
+        outer.exec('''if True:
+            import interpreters
+            inner = interpreters.create()
+            inner.exec('x = 1')
+            inner.exec('assert x == 1')
+            inner.close()
+            ''')
+
+    def test_interpreters_do_not_share_modules(self):
+        interp = self.create()
+        interp.exec('import math; math.pi = 3')
+        import math
+        self.assertNotEqual(math.pi, 3)
+        self.create().exec('import math; assert math.pi != 3')
+
+
+def _id_of(interp):
+    return interp.id
+
+
+class RunTests(TestCase):
+
+    def test_exec_runs_in_main_and_state_stays(self):
+        interp = self.create()
+        interp.exec('x = 1')
+        interp.exec('x += 1')
+        interp.exec('assert x == 2 and __name__ == "__main__"')
+
+    def test_exec_wants_source(self):
+        interp = self.create()
+        for bad in (None, 1, b'x = 1', add):
+            with self.subTest(bad), self.assertRaises(TypeError):
+                interp.exec(bad)
+
+    def test_call_returns_the_result(self):
+        interp = self.create()
+        self.assertEqual(interp.call(add, 1), 1)
+        self.assertEqual(interp.call(add, 1, b=2, c=3), 6)
+
+    def test_call_in_the_current_interpreter(self):
+        self.assertEqual(interpreters.get_current().call(add, 1, 2), 3)
+
+    def test_call_back_into_main(self):
+        interp = self.create()
+        self.assertEqual(interp.call(_call_main, interpreters.get_main()), 0)
+
+    def test_prepare_main(self):
+        interp = self.create()
+        interp.prepare_main({'a': [1]}, b=2)
+        interp.exec('assert a == [1] and b == 2')
+        with self.assertRaises(interpreters.NotShareableError):
+            interp.prepare_main(c=object())
+
+    def test_exception_leaves_a_description(self):
+        interp = self.create()
+        with self.assertRaises(ExecutionFailed) as caught:
+            interp.call(fail, 'gone')
+        excinfo = caught.exception.excinfo
+        self.assertEqual(excinfo.type.__name__, 'LookupError')
+        self.assertEqual(excinfo.msg, 'gone')
+        self.assertEqual(excinfo.formatted, 'LookupError: gone')
+        self.assertIn('raise LookupError(message)', str(caught.exception))
+        self.assertEqual(interp.call(add, 1), 1)        # still usable
+
+    def test_exception_that_cannot_be_described(self):
+        interp = self.create()
+        with self.assertRaises(InterpreterError) as caught:
+            interp.exec('''if True:
+                class Bad(Exception):
+                    def __str__(self): raise Bad
+                raise Bad
+                ''')
+        self.assertNotIsInstance(caught.exception, ExecutionFailed)
+
+    def test_syntax_error_and_exit_are_exceptions_like_others(self):
+        interp = self.create()
+        for code, name in (('x =', 'SyntaxError'),
+                           ('raise SystemExit(3)', 'SystemExit'),
+                           ('raise KeyboardInterrupt', 'KeyboardInterrupt')):
+            with self.subTest(name), self.assertRaises(ExecutionFailed) as caught:
+                interp.exec(code)
+            self.assertEqual(caught.exception.excinfo.type.__name__, name)
+
+    def test_memory_error_there_is_memory_error_here(self):
+        with self.assertRaises(MemoryError):
+            self.create().exec('raise MemoryError')
+
+    def test_result_that_cannot_be_sent(self):
+        with self.assertRaises(ExecutionFailed) as caught:
+            self.create().call(threading.Lock)
+        self.assertEqual(caught.exception.excinfo.type.__name__,
+                         'NotShareableError')
+
+    def test_several_threads_in_one_interpreter(self):
+        interp = self.create()
+        recv, send = create_channel()
+        waiting = interp.submit(wait_for, recv)
+        wait_until(interp.is_running)
+        self.assertEqual(interp.call(add, 1, 2), 3)
+        send.send('done')
+        self.assertEqual(waiting.result(), 'done')
+        self.assertFalse(interp.is_running())
+
+
+class ThreadTests(TestCase):
+
+    def test_call_in_thread(self):
+        recv, send = create_channel(1)
+        thread = self.create().call_in_thread(_send_one, send, 5)
+        self.assertEqual(recv.recv(), 5)
+        thread.join()
+
+    def test_submit_returns_a_future(self):
+        interp = self.create()
+        self.assertEqual(interp.submit(add, 1, b=2, c=3).result(), 6)
+        with self.assertRaises(ExecutionFailed):
+            interp.submit(fail, 'x').result()
+
+    def test_submit_copies_arguments_before_it_returns(self):
+        recv, send = create_channel()
+        interp = self.create()
+        data = [1]
+        future = interp.submit(_second_after_first, recv, data)
+        data.append(2)
+        send.send(None)
+        self.assertEqual(future.result(), [1])
+
+    def test_submit_refuses_at_once(self):
+        with self.assertRaises(interpreters.NotShareableError):
+            self.create().submit(add, object())
+
+    def test_a_message_is_used_once(self):
+        import _xxsubinterpreters as engine
+        interp = self.create()
+        message = engine.pack('x = 1', 'code')
+        self.assertEqual(engine.exec(interp.id, message), (None, None))
+        with self.assertRaises(ValueError):
+            engine.exec(interp.id, message)
+
+
+class CloseTests(TestCase):
+
+    def test_closed_interpreters_are_gone(self):
+        interp = interpreters.create()
+        interp.close()
+        self.assertNotIn(interp, interpreters.list_all())
+        for use in (interp.close, interp.is_running, lambda: interp.exec('')):
+            with self.assertRaises(InterpreterNotFoundError):
+                use()
+
+    def test_a_running_interpreter_cannot_be_closed(self):
+        interp = self.create()
+        recv, send = create_channel()
+        future = interp.submit(wait_for, recv)
+        wait_until(interp.is_running)
+        with self.assertRaisesRegex(InterpreterError, 'is running'):
+            interp.close()
+        send.send(None)
+        future.result()
+
+    def test_main_cannot_be_closed(self):
+        with self.assertRaises(InterpreterError):
+            interpreters.get_main().close()
+
+    def test_an_interpreter_cannot_close_itself(self):
+        with self.assertRaises(ExecutionFailed) as caught:
+            self.create().exec(
+                'import interpreters; interpreters.get_current().close()')
+        self.assertEqual(caught.exception.excinfo.type.__name__,
+                         'InterpreterError')
+
+    def test_close_waits_for_threads_started_inside(self):
+        recv, send = create_channel(1)
+        interp = interpreters.create()
+        gate_recv, gate = create_channel()
+        interp.prepare_main(send=send, gate=gate_recv)
+        interp.exec('''if True:
+            import threading
+            def run():
+                gate.recv()
+                send.send('finished')
+            threading.Thread(target=run).start()
+            ''')
+        closing = self.start(interp.close)
+        gate.send(None)
+        closing()
+        self.assertEqual(recv.recv_nowait(), 'finished')
+
+    def test_collected_interpreters_are_closed(self):
+        interp = interpreters.create()
+        id, ref = interp.id, weakref.ref(interp)
+        del interp
+        self.assertIsNone(ref())
+        with self.assertRaises(InterpreterNotFoundError):
+            interpreters.Interpreter(id)
+
+    def test_one_in_a_message_is_kept(self):
+        recv, send = create_channel(1)
+        interp = interpreters.create()
+        send.send(interp)
+        id = interp.id
+        del interp
+        again = recv.recv()
+        self.assertEqual(again.id, id)
+        again.exec('')
+        again.close()
+
+    def test_one_collected_while_it_runs_is_closed_afterwards(self):
+        recv, send = create_channel()
+        interp = interpreters.create()
+        id = interp.id
+        import _xxsubinterpreters as engine
+        message = engine.pack((wait_for, (recv,), {}), 'call')
+        running = self.start(engine.call, id, message)
+        wait_until(interp.is_running)
+        del interp
+        self.assertTrue(engine.is_running(id))
+        send.send('x')
+        self.assertEqual(running(), ('x', None))
+        with self.assertRaises(InterpreterNotFoundError):
+            engine.is_running(id)
+
+    def test_create_and_close_from_many_threads(self):
+        def cycle():
+            for _ in range(5):
+                with interpreters.create() as interp:
+                    interp.call(add, 1, 2)
+        for result in [self.start(cycle) for _ in range(4)]:
+            result()
+
+    @requires_subprocess()
+    def test_exit_with_open_interpreters(self):
+        rc, out, err = assert_python_ok('-c', '''if True:
+            import interpreters
+            kept = [interpreters.create() for _ in range(3)]
+            kept.append(kept)       # collected late
+            kept[0].exec('import interpreters; x = interpreters.create()')
+            ''')
+        self.assertEqual(err, b'')
+
+
+def _call_main(main):
+    import interpreters
+    return main.call(_current_id)
+
+
+def _current_id():
+    import interpreters
+    return interpreters.get_current().id
+
+
+def _send_one(send, obj):
+    send.send(obj)
+
+
+def _second_after_first(recv, obj):
+    recv.recv()
+    return obj
+
+
+if __name__ == '__main__':
+    unittest.main()

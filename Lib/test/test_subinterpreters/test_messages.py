@@ -1,0 +1,267 @@
+"""Messages: what is copied, what identity survives, what is refused."""
+
+import builtins
+import collections
+import math
+import sys
+import threading
+import unittest
+
+import interpreters
+from interpreters import NotShareableError, create_channel
+from test.support import infinite_recursion
+from test.test_subinterpreters.support import TestCase
+
+
+def identity(obj):
+    return obj
+
+
+class CopyTests(TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.recv, self.send = create_channel(None)
+        self.interp = self.create()
+
+    def copy(self, obj):
+        """Through a channel, within this interpreter."""
+        self.send.send(obj)
+        return self.recv.recv()
+
+    def assertSame(self, got, expected):
+        """Equal, and of equal types all the way down."""
+        self.assertIs(type(got), type(expected))
+        if isinstance(expected, float) and math.isnan(expected):
+            self.assertTrue(math.isnan(got))
+        elif isinstance(expected, (list, tuple)):
+            self.assertEqual(len(got), len(expected))
+            for a, b in zip(got, expected):
+                self.assertSame(a, b)
+        elif isinstance(expected, dict):
+            self.assertSame(list(got), list(expected))      # order too
+            self.assertSame(list(got.values()), list(expected.values()))
+        else:
+            self.assertEqual(got, expected)
+
+    OBJECTS = [
+        None, True, False, ...,
+        0, 1, -1, 255, 256, -6, 2**62, 2**63 - 1, 2**63, -2**63, -2**63 - 1,
+        2**64, 10**100, -10**100, 2**4000 - 1, -2**4000,
+        0.0, -0.0, 1.5, math.inf, -math.inf, math.nan, sys.float_info.min,
+        1j, complex(-0.0, math.inf),
+        '', 'a', 'é', '€', '\U0001f600', 'ascii', 'latin é', 'bmp €',
+        'astral \U0001f600', 'nul\0inside', '\ud800 lone surrogate', 'x' * 10000,
+        b'', b'a', b'\0\xff', b'x' * 10000, bytearray(b''), bytearray(b'ab'),
+        (), (1,), (1, (2, (3,))), [], [1, [2, [3]]], {}, {'a': {'b': []}},
+        {1: 'int', 'a': 'str', (1, 2): 'tuple', None: 'none'},
+        set(), {1, 'a', (2,)}, frozenset(), frozenset({1, b'x'}),
+        slice(None), slice(1, 10, -2), slice('a', [1], None),
+        range(0), range(3, 20, 5), range(-10**30, 10**30, 7),
+    ]
+
+    def test_copies_are_equal(self):
+        for obj in self.OBJECTS:
+            with self.subTest(repr(obj)[:60]):
+                self.assertSame(self.copy(obj), obj)
+
+    def test_copies_through_another_interpreter_are_equal(self):
+        self.assertSame(self.interp.call(identity, self.OBJECTS), self.OBJECTS)
+
+    def test_mutable_objects_are_copied(self):
+        for obj in ([1], {'a': 1}, {1}, bytearray(b'x')):
+            with self.subTest(obj):
+                self.assertIsNot(self.copy(obj), obj)
+
+    def test_order_of_a_dict_is_kept(self):
+        items = [(f'key {i * 7919 % 101}', i) for i in range(101)]
+        self.assertEqual(list(self.copy(dict(items)).items()), items)
+
+    def test_an_object_met_twice_arrives_as_one(self):
+        shared = [1, 2]
+        a, b, (c,) = self.copy([shared, shared, (shared,)])
+        self.assertIs(a, b)
+        self.assertIs(a, c)
+        text, data = 'text ' * 10, b'bytes ' * 10
+        copy = self.copy([text, data, {'k': (text, data)}])
+        self.assertIs(copy[0], copy[2]['k'][0])
+        self.assertIs(copy[1], copy[2]['k'][1])
+
+    def test_equal_but_different_objects_stay_different(self):
+        a, b = self.copy([[], []])
+        self.assertIsNot(a, b)
+
+    def test_cycles(self):
+        a = []
+        a.append(a)
+        copy = self.copy(a)
+        self.assertIs(copy[0], copy)
+        d = {}
+        d['self'] = (d, [d])
+        copy = self.copy(d)
+        self.assertIs(copy['self'][0], copy)
+        self.assertIs(copy['self'][1][0], copy)
+        t = ([],)
+        t[0].append(t)
+        copy = self.copy(t)
+        self.assertIs(copy[0][0], copy)
+
+    def test_many_objects_of_one_message(self):
+        rows = [{'id': i, 'name': f'name {i}', 'tags': ('a', i)}
+                for i in range(5000)]
+        self.assertEqual(self.interp.call(identity, rows), rows)
+
+    def test_nesting_too_deep_raises_recursion_error(self):
+        deep = []
+        for _ in range(100_000):
+            deep = [deep]
+        with infinite_recursion():
+            with self.assertRaises(RecursionError):
+                self.send.send(deep)
+        self.assertEqual(len(self.recv), 0)
+        while deep:                     # an ordinary del would be as deep
+            deep = deep[0]
+
+    def test_sending_leaves_reference_counts_alone(self):
+        obj = [object, 'a' * 50, (1, [2])]
+        self.copy(obj)
+        before = [sys.getrefcount(x) for x in (obj, *obj)]
+        for _ in range(10):
+            self.copy(obj)
+        self.assertEqual([sys.getrefcount(x) for x in (obj, *obj)], before)
+
+
+class ByNameTests(TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.interp = self.create()
+
+    def test_classes_and_builtin_functions_are_found_by_import(self):
+        for obj in (int, ValueError, len, math.sin, collections.OrderedDict,
+                    unittest.TestCase, type):
+            with self.subTest(obj):
+                self.assertIs(self.interp.call(identity, obj), obj)
+
+    def test_functions_are_found_by_import(self):
+        self.assertIs(self.interp.call(identity, identity), identity)
+        self.assertEqual(self.interp.call(math.gcd, 12, 18), 6)
+
+    def test_functions_that_cannot_be_imported_go_by_code(self):
+        double = lambda x, y=[1], *, z=2: (x, y, z, __name__)
+        self.assertEqual(self.interp.call(double, 0), (0, [1], 2, __name__))
+        self.assertEqual(self.interp.call(double, 0, 1, z=3),
+                         (0, 1, 3, __name__))
+
+    def test_their_names_travel_with_them(self):
+        def local(): pass
+        got = interpreters.create_channel(1)
+        got[1].send(local)
+        copy = got[0].recv()
+        self.assertEqual(copy.__name__, 'local')
+        self.assertEqual(copy.__qualname__, local.__qualname__)
+        self.assertEqual(copy.__module__, __name__)
+
+    def test_functions_of_main_run_in_the_receivers_main(self):
+        namespace = {'__name__': '__main__'}
+        exec('def f(): return answer', namespace)
+        self.interp.prepare_main(answer=42)
+        self.assertEqual(self.interp.call(namespace['f']), 42)
+
+
+class RefusalTests(TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.recv, self.send = create_channel(None)
+
+    def refused(self, obj, path):
+        with self.assertRaises(NotShareableError) as caught:
+            self.send.send(obj)
+        self.assertEqual(str(caught.exception).split(':')[0], path)
+        self.assertEqual(len(self.recv), 0)
+
+    def test_the_path_to_the_culprit_is_named(self):
+        lock = threading.Lock()
+        self.refused(lock, 'obj')
+        self.refused([1, lock], 'obj[1]')
+        self.refused({'a': [0, 1, (lock,)]}, "obj['a'][2][0]")
+        self.refused({1: {2: lock}}, 'obj[1][2]')
+        self.refused({object(): 1}, 'obj.keys()')
+        self.refused({object()}, 'obj')
+        self.refused(slice(0, lock), 'obj.stop')
+
+    def test_the_type_of_the_culprit_is_named(self):
+        with self.assertRaisesRegex(NotShareableError, "'generator' object"):
+            self.send.send([(x for x in ())])
+
+    def test_closures_are_refused(self):
+        x = 1
+        self.refused(lambda: x, 'obj.__closure__')
+
+    def test_defaults_that_cannot_be_sent_are_named(self):
+        def f(a=threading.Lock()): pass
+        self.refused(f, 'obj.__defaults__[0]')
+
+    def test_subclasses_are_not_sent_as_their_base(self):
+        for base in (int, str, list, dict, tuple):
+            with self.subTest(base):
+                sub = type('Sub', (base,), {})
+                self.refused(sub(), 'obj')
+
+    def test_classes_that_cannot_be_imported_are_refused(self):
+        class Local: pass
+        self.refused(Local, 'obj')
+
+    def test_a_repr_that_fails_replaces_the_error(self):
+        class Key(str):
+            def __repr__(self):
+                raise ZeroDivisionError
+        # Not sendable itself, so the key is what is refused, without repr().
+        self.refused({Key('k'): 1}, 'obj.keys()')
+
+    def test_handles_of_a_refused_message_are_released(self):
+        data = bytearray(b'x')
+        recv, send = create_channel(1)
+        with self.assertRaises(NotShareableError):
+            self.send.send([memoryview(data), send, object()])
+        data.append(1)                  # no longer exported
+        send.close()
+        self.assertEqual(list(recv), [])
+
+    def test_call_names_the_argument(self):
+        interp = self.create()
+        with self.assertRaisesRegex(NotShareableError,
+                                    r'^\(callable, args, kwargs\)\[1\]\[0\]: '):
+            interp.call(identity, object())
+
+    def test_what_cannot_be_imported_there_fails_there(self):
+        module = type(sys)('only_here')
+        def f(): pass
+        f.__module__ = 'only_here'
+        f.__qualname__ = 'f'
+        module.f = f
+        sys.modules['only_here'] = module
+        self.addCleanup(sys.modules.pop, 'only_here')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            self.create().call(f)
+        self.assertEqual(caught.exception.excinfo.type.__name__,
+                         'ModuleNotFoundError')
+
+
+class IsShareableTests(TestCase):
+
+    def test_looks_at_the_type_only(self):
+        recv, send = create_channel()
+        for obj in CopyTests.OBJECTS + [memoryview(b''), recv, send, identity,
+                                        int, len, interpreters.get_main()]:
+            with self.subTest(repr(obj)[:60]):
+                self.assertIs(interpreters.is_shareable(obj), True)
+        self.assertIs(interpreters.is_shareable([object()]), True)
+        for obj in (object(), sys, threading.Lock(), iter(()), builtins):
+            with self.subTest(obj):
+                self.assertIs(interpreters.is_shareable(obj), False)
+
+
+if __name__ == '__main__':
+    unittest.main()
