@@ -1,0 +1,77 @@
+# Every verb of the project; `make help` lists them. The work is done in tools/.
+
+# Settings, all of them for the command line.
+BUILD = build
+VARIANT = release
+RELEASE =
+PREFIX =
+DESTDIR =
+JOBS =
+REGRTEST_ARGS =
+PYTEST_ARGS =
+
+PYTHON3 = python3
+OPTIONS = --build '$(BUILD)' --variant '$(VARIANT)' \
+	$(if $(RELEASE),--release '$(RELEASE)') $(if $(JOBS),--jobs '$(JOBS)')
+# `$(call TOOL,verb)`: the tools make what must be there before the verb.
+TOOL = $(PYTHON3) tools/make.py $(1) $(OPTIONS)
+# Runs a command with the environment of the variant; {python} is what was built.
+RUN = $(call TOOL,run) --
+
+.PHONY: all
+all: ## build python in build/$(VARIANT) (the default)
+	@$(call TOOL,build)
+
+.PHONY: demo
+demo: all ## index every identifier of CPython's source with all cores
+	@$(RUN) {python} examples/index_identifiers.py {pristine}
+
+.PHONY: test
+test: ## our tests: the stdlib test package, then pytest
+	@$(call TOOL,venv)
+	@$(RUN) {python} -m test -j2 test_subinterpreters
+	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: regrtest
+regrtest: all ## the whole stdlib suite, compared with stock's baseline
+	@$(PYTHON3) tools/regrtest.py --python '$(BUILD)/$(VARIANT)/python' \
+		--build-dir '$(BUILD)/$(VARIANT)' $(REGRTEST_ARGS)
+
+.PHONY: refresh
+refresh: ## export build/src's commits and edits to patches/ and the overlay
+	@$(call TOOL,refresh)
+
+.PHONY: check
+check: ## patches and overlay are in order for every release in upstream.toml
+	@$(call TOOL,check)
+
+.PHONY: check-releases
+check-releases: check ## build and test with the other releases too
+	@for release in $$($(call TOOL,releases)); do \
+		$(MAKE) --no-print-directory BUILD='$(BUILD)'/$$release RELEASE=$$release all && \
+		$(PYTHON3) tools/make.py run --build '$(BUILD)'/$$release -- \
+			{python} -m test -j2 test_subinterpreters || exit 1; \
+	done
+
+.PHONY: dist
+dist: ## one combined patch and a source tarball in build/dist
+	@$(call TOOL,dist)
+
+.PHONY: install
+install: ## install the build (PREFIX=/usr/local DESTDIR=)
+	@$(call TOOL,install) $(if $(PREFIX),--prefix '$(PREFIX)') \
+		$(if $(DESTDIR),--destdir '$(DESTDIR)')
+
+.PHONY: clean
+clean: ## remove build/$(VARIANT)
+	rm -rf '$(BUILD)/$(VARIANT)'
+
+.PHONY: distclean
+distclean: ## remove the whole build folder, with work in build/src
+	rm -rf '$(BUILD)'
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /make \1#/p' Makefile | \
+		awk -F'#' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@$(PYTHON3) tools/make.py variants
