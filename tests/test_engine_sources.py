@@ -1,0 +1,65 @@
+"""The engine's sources keep the rules of Doc/internals/layers.rst."""
+
+import re
+
+import pytest
+
+ENGINE = 'Modules/_xxsubinterpreters'
+
+# Lowest first; a file includes only files of its own or a lower rank. The
+# formats and states that several files share count with the lowest user.
+RANKS = [
+    {'block', 'waiter'},
+    {'shared', 'channel'},
+    {'state', 'interp'},
+    {'message', 'message_format', 'message_encode', 'message_decode',
+     'bufferview', 'channelobject'},
+    {'call'},
+    {'module'},
+]
+RAW = {'block', 'waiter', 'shared', 'channel'}
+
+
+@pytest.fixture(scope='module')
+def sources(root):
+    return {path: path.read_text() for path in sorted((root / ENGINE).glob('*.[ch]'))}
+
+
+def rank(stem):
+    found = [number for number, stems in enumerate(RANKS) if stem in stems]
+    assert len(found) == 1, f'{stem} has no place in the layers, or several'
+    return found[0]
+
+
+def test_no_layer_includes_a_higher_one(sources):
+    ours = {path.name for path in sources}
+    wrong = []
+    for path, text in sources.items():
+        for name in re.findall(r'^#include "([^"]+)"', text, re.MULTILINE):
+            if name in ours and rank(name.removesuffix('.h')) > rank(path.stem):
+                wrong.append(f'{path.name} includes {name}')
+    assert wrong == []
+
+
+def test_raw_layers_touch_no_python_object(sources):
+    without_comments = {
+        path: re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.DOTALL)
+        for path, text in sources.items() if path.stem in RAW}
+    assert len(without_comments) == 2 * len(RAW)
+    # Functions that need no thread state, and types that hold no object.
+    allowed = (r'Py_ssize_t|Py_buffer|PyTime_\w+|PyMutex\w*|PyMem_Raw\w+|Py_MAX|'
+               r'Py_XXSUBINTERPRETERS_\w+|Py_PARK_\w+|PyBUF_MAX_NDIM')
+    wrong = [f'{path.name}: {name}' for path, text in without_comments.items()
+             for name in re.findall(r'\bPy[A-Z_a-z]\w*', text)
+             if not re.fullmatch(allowed, name) and name != 'Python']
+    assert wrong == []
+
+
+def test_every_source_is_built_and_every_header_tracked(root, sources):
+    patch = next((root / 'patches').glob('0001-*.patch')).read_text()
+    built = set(re.findall(r'_xxsubinterpreters/(\w+\.c)\b', patch))
+    assert built == {path.name for path in sources if path.suffix == '.c'}
+    tracked = set(re.findall(r'_xxsubinterpreters/((?:clinic/)?[\w.]+\.h)', patch))
+    assert tracked == {path.name for path in sources if path.suffix == '.h'} | {
+        f'clinic/{path.name}.h' for path, text in sources.items()
+        if '[clinic input]' in text}
