@@ -28,6 +28,7 @@ it, raises NotShareableError.  Subclasses of these types are not sent as their
 base type.
 """
 
+import atexit
 import threading
 import weakref
 from concurrent.futures import Future
@@ -106,8 +107,13 @@ def list_all():
 
     Closed ones whose memory is still viewed elsewhere are among them.
     """
-    return [Interpreter(id, _whence=whence)
-            for id, whence, _ in _engine.list_all()]
+    found = []
+    for listed in _engine.list_all():
+        try:
+            found.append(Interpreter(listed[0], _listed=listed))
+        except InterpreterNotFoundError:
+            pass                # it ended meanwhile
+    return found
 
 
 def get_current():
@@ -129,42 +135,43 @@ class Interpreter:
 
     There is at most one such object for an interpreter in each interpreter.
     One that was made by create() is closed when no interpreter holds an
-    object for it any more.  Interpreter(id) finds an existing one or raises
+    object for it any more and no thread runs in it.  Interpreter(id) finds an existing one or raises
     InterpreterNotFoundError.
     """
 
     _known = weakref.WeakValueDictionary()
-    _lock = threading.Lock()
+    _lock = threading.RLock()   # a finalizer may come here in between
 
-    def __new__(cls, id, /, *, _whence=None):
+    def __new__(cls, id, /, *, _listed=None):
         if not isinstance(id, int) or isinstance(id, bool):
             raise TypeError(f'id must be an int, not {id!r}')
         with cls._lock:
             self = cls._known.get(id)
-            if self is None:
-                if _whence is None:
-                    for other, _whence, _ in _engine.list_all():
-                        if other == id:
-                            break
-                    else:
-                        raise InterpreterNotFoundError(
-                            f'unrecognized interpreter ID {id}')
-                self = super().__new__(cls)
-                self._id = id
-                self._whence = _WHENCE[_whence]
-                self._name = None
-                self._ref = None
-                # Those that never imported the engine, having been created by
-                # other means, are only shown: nothing is to be kept alive.
-                try:
-                    _engine.incref(id)
-                except InterpreterNotFoundError:
-                    pass
-                else:
-                    self._ref = weakref.finalize(self, _engine.decref, id)
-                    self._ref.atexit = False
-                cls._known[id] = self
-        return self
+            if self is not None:
+                return self
+            if _listed is None:
+                _listed = next((listed for listed in _engine.list_all()
+                                if listed[0] == id), None)
+                if _listed is None:
+                    raise InterpreterNotFoundError(
+                        f'unrecognized interpreter ID {id}')
+            _, whence, owned = _listed
+            self = super().__new__(cls)
+            self._id = id
+            self._whence = _WHENCE[whence]
+            self._name = None
+            try:
+                _engine.incref(id)
+            except InterpreterNotFoundError:
+                # Those that were created by other means, and never imported
+                # the engine, are only shown; nothing is to be kept alive.
+                if owned:
+                    raise
+            else:
+                weakref.finalize(self, _engine.decref, id).atexit = False
+            # A finalizer or signal handler that ran meanwhile in this thread
+            # may have come here first.
+            return cls._known.setdefault(id, self)
 
     def __repr__(self):
         name = f' {self._name!r}' if self._name is not None else ''
@@ -202,13 +209,17 @@ class Interpreter:
         return self
 
     def __exit__(self, *exc_info):
-        self.close()
+        try:
+            self.close()
+        except InterpreterNotFoundError:
+            pass                # closed inside the block
 
     def close(self):
         """End the interpreter, waiting for the threads that it started.
 
-        InterpreterError if it is running, is the current one, or was not made
-        by create(); InterpreterNotFoundError if it has ended.  If its memory
+        InterpreterError if it is running, is the current one, was not made by
+        create(), or if threads are in it that cannot be waited for, such as
+        the calling one; InterpreterNotFoundError if it has ended.  If its memory
         is still viewed by others it stays listed, but nothing can run in it
         any more, and it ends when the last view is released.
         """
@@ -276,6 +287,24 @@ class Interpreter:
 
         threading.Thread(target=run).start()
         return future
+
+
+def _close_remaining():
+    """At exit of the process, close what create() made; wait for its threads.
+
+    What cannot be closed, since a daemon thread of the main interpreter runs
+    in it, is left to the runtime.
+    """
+    for id, _, owned in _engine.list_all():
+        if owned:
+            try:
+                _engine.close(id)
+            except InterpreterError:
+                pass
+
+
+if _engine.get_current() == _engine.get_main():
+    atexit.register(_close_remaining)
 
 
 # ---- channels ----

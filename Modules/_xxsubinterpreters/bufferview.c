@@ -64,34 +64,59 @@ pin(PyObject *obj, const Py_buffer **view)
     return block;
 }
 
+/* True if the items hold references to Python objects, which mean nothing in
+   another interpreter.  Field names, between colons, may contain any letter. */
+static int
+holds_objects(const char *format)
+{
+    int in_name = 0;
+    for (; format != NULL && *format != '\0'; format++) {
+        if (*format == ':') {
+            in_name = !in_name;
+        }
+        else if (*format == 'O' && !in_name) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 _PySharedBuffer *
 _PyBufferView_Export(_xxsub_state *state, PyObject *memoryview)
 {
-    assert(PyMemoryView_Check(memoryview));
-    _PySharedBuffer *result;
-    PyObject *base = PyMemoryView_GET_BASE(memoryview);
-    if (base != NULL && Py_IS_TYPE(base, state->BufferView)) {
+    /* A view of its own, over the same exporter: the one that was sent can be
+       released.  This also fails if it was. */
+    PyObject *own = PyMemoryView_FromObject(memoryview);
+    if (own == NULL) {
+        return NULL;
+    }
+    _PySharedBuffer *result = NULL;
+    PyObject *base = PyMemoryView_GET_BASE(own);
+    if (holds_objects(PyMemoryView_GET_BUFFER(own)->format)) {
+        PyErr_SetString(PyExc_BufferError,
+                        "memory that holds Python objects cannot be shared");
+    }
+    else if (base != NULL && Py_IS_TYPE(base, state->BufferView)) {
         /* A view of a view: the same block, seen in this shape. */
-        Py_buffer view;
-        if (PyObject_GetBuffer(memoryview, &view, PyBUF_FULL_RO) < 0) {
-            return NULL;
-        }
         _PySharedBuffer *below = ((BufferView *)base)->buffer;
-        result = _PySharedBuffer_New(_PySharedBuffer_Block(below), &view);
-        PyBuffer_Release(&view);
+        result = _PySharedBuffer_New(_PySharedBuffer_Block(below),
+                                     PyMemoryView_GET_BUFFER(own));
+        if (result == NULL) {
+            PyErr_NoMemory();
+        }
     }
     else {
         const Py_buffer *view;
-        _PyBlock *block = pin(memoryview, &view);
-        if (block == NULL) {
-            return NULL;
+        _PyBlock *block = pin(own, &view);
+        if (block != NULL) {
+            result = _PySharedBuffer_New(block, view);
+            if (result == NULL) {
+                PyErr_NoMemory();
+            }
+            _PyBlock_Decref(block);
         }
-        result = _PySharedBuffer_New(block, view);
-        _PyBlock_Decref(block);
     }
-    if (result == NULL) {
-        PyErr_NoMemory();
-    }
+    Py_DECREF(own);
     return result;
 }
 

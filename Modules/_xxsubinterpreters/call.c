@@ -23,7 +23,13 @@ main_namespace(void)
     if (module == NULL) {
         return NULL;
     }
-    PyObject *ns = Py_NewRef(PyModule_GetDict(module));
+    PyObject *ns = NULL;
+    if (PyModule_Check(module)) {
+        ns = Py_NewRef(PyModule_GetDict(module));
+    }
+    else {
+        PyErr_SetString(PyExc_ImportError, "__main__ is not a module");
+    }
     Py_DECREF(module);
     return ns;
 }
@@ -31,11 +37,20 @@ main_namespace(void)
 static PyObject *
 exec_source(PyObject *source)
 {
-    const char *text = PyUnicode_AsUTF8(source);
+    Py_ssize_t size;
+    const char *text = PyUnicode_AsUTF8AndSize(source, &size);
     if (text == NULL) {
         return NULL;
     }
-    PyObject *code = Py_CompileString(text, "<string>", Py_file_input);
+    if (strlen(text) != (size_t)size) {
+        PyErr_SetString(PyExc_SyntaxError,
+                        "source code string cannot contain null bytes");
+        return NULL;
+    }
+    PyCompilerFlags flags = _PyCompilerFlags_INIT;
+    flags.cf_flags = PyCF_SOURCE_IS_UTF8 | PyCF_IGNORE_COOKIE;
+    PyObject *code = Py_CompileStringExFlags(text, "<string>", Py_file_input,
+                                             &flags, -1);
     PyObject *ns = code != NULL ? main_namespace() : NULL;
     PyObject *result = ns != NULL ? PyEval_EvalCode(code, ns, ns) : NULL;
     Py_XDECREF(ns);
@@ -55,9 +70,29 @@ update_main(PyObject *dict)
     return r < 0 ? NULL : Py_NewRef(Py_None);
 }
 
+static int
+has_shape(_PyCall_Kind kind, PyObject *payload)
+{
+    switch (kind) {
+    case _PyCall_EXEC:
+        return PyUnicode_Check(payload);
+    case _PyCall_CALL:
+        return PyTuple_Check(payload) && PyTuple_GET_SIZE(payload) == 3
+               && PyTuple_Check(PyTuple_GET_ITEM(payload, 1))
+               && PyDict_Check(PyTuple_GET_ITEM(payload, 2));
+    case _PyCall_UPDATE:
+        return PyDict_Check(payload);
+    }
+    Py_UNREACHABLE();
+}
+
 static PyObject *
 act(_PyCall_Kind kind, PyObject *payload)
 {
+    if (!has_shape(kind, payload)) {
+        PyErr_SetString(PyExc_TypeError, "wrong kind of message");
+        return NULL;
+    }
     switch (kind) {
     case _PyCall_EXEC:
         return exec_source(payload);
@@ -73,24 +108,12 @@ act(_PyCall_Kind kind, PyObject *payload)
     Py_UNREACHABLE();
 }
 
-/* The module's state in the interpreter just entered: message types are its
-   own.  Borrowed; the module stays in sys.modules of its interpreter. */
-static _xxsub_state *
-state_here(void)
-{
-    PyObject *module = PyImport_ImportModule("_xxsubinterpreters");
-    if (module == NULL) {
-        return NULL;
-    }
-    _xxsub_state *state = PyModule_GetState(module);
-    Py_DECREF(module);
-    return state;
-}
-
 static void
 run(_PyCall_Kind kind, _PyMessage *payload, struct outcome *out)
 {
-    _xxsub_state *state = state_here();
+    /* The interpreter just entered has a module, and types, of its own. */
+    PyObject *module = PyImport_ImportModule("_xxsubinterpreters");
+    _xxsub_state *state = module != NULL ? PyModule_GetState(module) : NULL;
     PyObject *obj = state != NULL ? _PyMessage_Decode(state, payload) : NULL;
     PyObject *result = obj != NULL ? act(kind, obj) : NULL;
     if (result != NULL) {
@@ -98,6 +121,7 @@ run(_PyCall_Kind kind, _PyMessage *payload, struct outcome *out)
         Py_DECREF(result);
     }
     Py_XDECREF(obj);
+    Py_XDECREF(module);
     if (out->result != NULL) {
         out->kind = RETURNED;
         return;

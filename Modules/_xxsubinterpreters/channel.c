@@ -44,6 +44,10 @@ struct wait_queue {
     Py_ssize_t length;
 };
 
+struct item_queue {
+    _PyChannelItem *first, **last;  /* last: where the next one goes */
+};
+
 struct _PyChannel {
     int64_t id;
     Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED */
@@ -51,7 +55,7 @@ struct _PyChannel {
     Py_ssize_t refs;                /* ends, closed ones included */
     Py_ssize_t open[2];             /* open ends of each side */
     struct wait_queue waiting[2];   /* parked operations of each side */
-    _PyChannelItem *first, **last;  /* the buffer */
+    struct item_queue buffer;
     Py_ssize_t length;              /* items in the buffer */
 };
 
@@ -120,23 +124,21 @@ dequeue(struct wait_queue *q, struct parked_op *op)
 }
 
 static void
-push(_PyChannel *ch, _PyChannelItem *item)
+push(struct item_queue *q, _PyChannelItem *item)
 {
     item->next = NULL;
-    *ch->last = item;
-    ch->last = &item->next;
-    ch->length++;
+    *q->last = item;
+    q->last = &item->next;
 }
 
 static _PyChannelItem *
-pop(_PyChannel *ch)
+pop(struct item_queue *q)
 {
-    _PyChannelItem *item = ch->first;
-    ch->first = item->next;
-    if (ch->first == NULL) {
-        ch->last = &ch->first;
+    _PyChannelItem *item = q->first;
+    q->first = item->next;
+    if (q->first == NULL) {
+        q->last = &q->first;
     }
-    ch->length--;
     return item;
 }
 
@@ -176,7 +178,8 @@ send_locked(_PyChannelEnd *end, _PyChannelItem *item, const _PyWaiter **wake)
         return _PyChannel_OK;
     }
     if (ch->capacity == _PyChannel_UNBOUNDED || ch->length < ch->capacity) {
-        push(ch, item);
+        push(&ch->buffer, item);
+        ch->length++;
         return _PyChannel_OK;
     }
     return _PyChannel_WOULD_BLOCK;
@@ -193,9 +196,12 @@ recv_locked(_PyChannelEnd *end, _PyChannelItem **item, const _PyWaiter **wake)
     }
     struct parked_op *sender = ch->waiting[_PyChannel_SEND].first;
     if (ch->length > 0) {
-        *item = pop(ch);
-        if (sender != NULL) {
-            push(ch, sender->item);
+        *item = pop(&ch->buffer);
+        if (sender == NULL) {
+            ch->length--;
+        }
+        else {
+            push(&ch->buffer, sender->item);
             *wake = finish(ch, sender, _PyChannel_OK);
         }
         return _PyChannel_OK;
@@ -232,7 +238,8 @@ try_op(_PyChannelEnd *end, _PyChannelItem **item)
 }
 
 static _PyChannel_Status
-wait_op(_PyChannelEnd *end, _PyChannelItem **item, PyTime_t deadline)
+wait_op(_PyChannelEnd *end, _PyChannelItem **item, PyTime_t deadline,
+        const int *interrupted)
 {
     _PyChannel *ch = end->channel;
     const _PyWaiter *wake;
@@ -250,7 +257,8 @@ wait_op(_PyChannelEnd *end, _PyChannelItem **item, PyTime_t deadline)
     enqueue(&ch->waiting[end->side], &op);
     unlock(ch);
 
-    _PyWaiter_Result r = _PyWaiter_Wait(&op.waiter, deadline);
+    _PyWaiter_Result r = _PyWaiter_Wait(&op.waiter, deadline,
+                                        interrupted);
     if (r != _PyWaiter_FIRED) {
         lock(ch);
         if (!_PyWaiter_Fired(&op.waiter)) {
@@ -273,10 +281,10 @@ _PyChannel_Send(_PyChannelEnd *end, _PyChannelItem *item)
 
 _PyChannel_Status
 _PyChannel_SendWait(_PyChannelEnd *end, _PyChannelItem *item,
-                    PyTime_t deadline)
+                    PyTime_t deadline, const int *interrupted)
 {
     assert(end->side == _PyChannel_SEND);
-    return wait_op(end, &item, deadline);
+    return wait_op(end, &item, deadline, interrupted);
 }
 
 _PyChannel_Status
@@ -289,11 +297,11 @@ _PyChannel_Recv(_PyChannelEnd *end, _PyChannelItem **item)
 
 _PyChannel_Status
 _PyChannel_RecvWait(_PyChannelEnd *end, _PyChannelItem **item,
-                    PyTime_t deadline)
+                    PyTime_t deadline, const int *interrupted)
 {
     assert(end->side == _PyChannel_RECV);
     *item = NULL;
-    return wait_op(end, item, deadline);
+    return wait_op(end, item, deadline, interrupted);
 }
 
 
@@ -324,7 +332,7 @@ _PyChannel_New(Py_ssize_t capacity, _PyChannelEnd **recv, _PyChannelEnd **send)
     }
     ch->id = _Py_atomic_add_int64(&last_id, 1) + 1;
     ch->capacity = capacity;
-    ch->last = &ch->first;
+    ch->buffer.last = &ch->buffer.first;
     ch->refs = 2;
     ch->open[_PyChannel_RECV] = ch->open[_PyChannel_SEND] = 1;
     return 0;
@@ -352,6 +360,33 @@ _PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
         return NULL;
     }
     return clone;
+}
+
+/* Destroy a list of items.  Items may hold the last ends of other channels,
+   and these items in turn; what comes up while a thread is in here is appended
+   to its list, so that a long chain of channels needs no deep stack. */
+static void
+destroy_items(_PyChannelItem *items)
+{
+    static _Py_thread_local struct item_queue pending;
+    static _Py_thread_local int destroying = 0;
+    int outermost = !destroying;
+    if (outermost) {
+        destroying = 1;
+        pending.last = &pending.first;
+    }
+    while (items != NULL) {
+        _PyChannelItem *next = items->next;
+        push(&pending, items);
+        items = next;
+    }
+    if (outermost) {
+        while (pending.first != NULL) {
+            _PyChannelItem *item = pop(&pending);
+            item->destroy(item);
+        }
+        destroying = 0;
+    }
 }
 
 /* Take one waiting operation that `end`'s closing ends off its queue: one that
@@ -390,9 +425,9 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
     ch->open[end->side]--;
     _PyChannelItem *orphans = NULL;
     if (ch->open[_PyChannel_RECV] == 0) {
-        orphans = ch->first;
-        ch->first = NULL;
-        ch->last = &ch->first;
+        orphans = ch->buffer.first;
+        ch->buffer.first = NULL;
+        ch->buffer.last = &ch->buffer.first;
         ch->length = 0;
     }
     /* One at a time, because nothing may be unparked under the lock and
@@ -407,10 +442,8 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
     }
     unlock(ch);
 
-    while (orphans != NULL) {
-        _PyChannelItem *next = orphans->next;
-        orphans->destroy(orphans);
-        orphans = next;
+    if (orphans != NULL) {
+        destroy_items(orphans);
     }
 }
 
@@ -424,7 +457,7 @@ _PyChannelEnd_Free(_PyChannelEnd *end)
     Py_ssize_t refs = --ch->refs;
     unlock(ch);
     if (refs == 0) {
-        assert(ch->first == NULL);
+        assert(ch->buffer.first == NULL);
         PyMem_RawFree(ch);
     }
 }

@@ -7,7 +7,10 @@
    No function here needs a thread state or a GIL, and none touches a
    PyObject.  The ones that may block are named ..._Wait: a thread that is
    attached to an interpreter detaches before it calls them.  The others take
-   the channel's lock, which is only ever held for a few instructions. */
+   the channel's lock, which is only ever held for a few instructions.
+
+   An end inside a message counts as open, so a channel whose only ends are in
+   its own messages is never collected. */
 
 #ifndef Py_XXSUBINTERPRETERS_CHANNEL_H
 #define Py_XXSUBINTERPRETERS_CHANNEL_H
@@ -73,18 +76,21 @@ extern Py_ssize_t _PyChannelEnd_Capacity(const _PyChannelEnd *end);
 extern Py_ssize_t _PyChannelEnd_Length(_PyChannelEnd *end);
 
 /* Send `item`: OK means that it is no longer the caller's.  The deadline is
-   on PyTime_Monotonic's clock, negative for none. */
+   on PyTime_Monotonic's clock, negative for none; for `interrupted` see
+   _PyWaiter_Wait(). */
 extern _PyChannel_Status _PyChannel_Send(_PyChannelEnd *end,
                                          _PyChannelItem *item);
 extern _PyChannel_Status _PyChannel_SendWait(_PyChannelEnd *end,
                                              _PyChannelItem *item,
-                                             PyTime_t deadline);
+                                             PyTime_t deadline,
+                                             const int *interrupted);
 
 /* Receive into *item: on OK it is the caller's. */
 extern _PyChannel_Status _PyChannel_Recv(_PyChannelEnd *end,
                                          _PyChannelItem **item);
 extern _PyChannel_Status _PyChannel_RecvWait(_PyChannelEnd *end,
                                              _PyChannelItem **item,
-                                             PyTime_t deadline);
+                                             PyTime_t deadline,
+                                             const int *interrupted);
 
 #endif /* !Py_XXSUBINTERPRETERS_CHANNEL_H */

@@ -1,6 +1,8 @@
 /* RecvChannel and SendChannel: the Python objects over channel ends. */
 
 #include "Python.h"
+#include "pycore_pystate.h"       // _Py_ThreadCanHandleSignals()
+#include "pycore_runtime.h"       // _PyRuntime
 #include "pycore_time.h"          // _PyTime_FromSecondsObject()
 #include "channelobject.h"
 #include "message.h"
@@ -115,6 +117,15 @@ get_deadline(PyObject *timeout, PyTime_t *deadline)
 }
 
 
+/* What a signal handler sets, if the calling thread is to handle signals. */
+static const int *
+signal_flag(void)
+{
+    return _Py_ThreadCanHandleSignals(PyInterpreterState_Get())
+           ? &_PyRuntime.signals.is_tripped : NULL;
+}
+
+
 /* --- sending and receiving -------------------------------------------------- */
 
 /* Send the encoding of `obj`.  Return 0, or -1 with an exception; then nothing
@@ -133,11 +144,12 @@ send_object(ChannelObject *self, PyObject *obj, int block, PyObject *timeout)
     }
     _PyChannelItem *item = _PyMessage_AsItem(message);
     _PyChannel_Status status = _PyChannel_Send(self->end, item);
+    const int *interrupted = signal_flag();
     while (block && (status == _PyChannel_WOULD_BLOCK
                      || status == _PyChannel_INTR))
     {
         Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_SendWait(self->end, item, deadline);
+        status = _PyChannel_SendWait(self->end, item, deadline, interrupted);
         Py_END_ALLOW_THREADS
         if (status == _PyChannel_INTR && PyErr_CheckSignals() < 0) {
             break;
@@ -160,11 +172,12 @@ receive_item(ChannelObject *self, int block, PyTime_t deadline,
              _PyChannelItem **item)
 {
     _PyChannel_Status status = _PyChannel_Recv(self->end, item);
+    const int *interrupted = signal_flag();
     while (block && (status == _PyChannel_WOULD_BLOCK
                      || status == _PyChannel_INTR))
     {
         Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_RecvWait(self->end, item, deadline);
+        status = _PyChannel_RecvWait(self->end, item, deadline, interrupted);
         Py_END_ALLOW_THREADS
         if (status == _PyChannel_INTR && PyErr_CheckSignals() < 0) {
             break;

@@ -11,14 +11,14 @@
 
 /* What becomes of an interpreter:
 
-       ALIVE --close--> CLOSING --no pins--> (ended, forgotten)
-                         |    ^
-                       pins   last pin dropped
-                         v    |
-                        ZOMBIE
+       ALIVE <--threads left-- CLOSING --no pins--> (ended, forgotten)
+             ------close-----> |     ^
+                             pins    last pin dropped
+                               v     |
+                               ZOMBIE
 
    Only an ALIVE interpreter can be entered or pinned.  The thread that moves
-   it to CLOSING is the only one to end it. */
+   it to CLOSING is the only one to end it.  A ZOMBIE has no thread. */
 enum life { ALIVE, CLOSING, ZOMBIE };
 
 struct entry {
@@ -120,6 +120,7 @@ add_current(int created_here)
         .created_here = created_here,
         .life = ALIVE,
         .refs = created_here,
+        .inside = created_here,     /* the thread that is creating it */
     };
     if (PyUnstable_AtExit(interp, forget, e) < 0) {
         PyMem_RawFree(e);
@@ -161,24 +162,9 @@ detach(PyThreadState *tstate, PyThreadState *home)
     PyThreadState_Delete(tstate);
 }
 
-/* End an interpreter that is CLOSING and in which no thread is.  Return -1
-   when out of memory: then it is a zombie, and can be closed again. */
-static int
-end(struct entry *e)
-{
-    PyThreadState *home;
-    PyThreadState *tstate = attach(e->interp, _PyThreadState_WHENCE_FINI,
-                                   &home);
-    if (tstate == NULL) {
-        lock();
-        e->life = ZOMBIE;
-        unlock();
-        return -1;
-    }
-    Py_EndInterpreter(tstate);      /* calls forget() */
-    PyThreadState_Swap(home);
-    return 0;
-}
+/* Each visit nests the C stack deeper, but its thread state would begin with
+   the full allowance.  What a visit itself takes, in units of the allowance: */
+#define VISIT_C_RECURSION 50
 
 int
 _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
@@ -208,17 +194,28 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
         return why != NULL ? refused(id, why) : not_found(id);
     }
 
-    visit->home = PyThreadState_Get();
-    if (interp != PyInterpreterState_Get()) {
-        visit->tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
-                               &visit->home);
+    PyThreadState *home = PyThreadState_Get();
+    visit->home = home;
+    if (interp != home->interp) {
+        int remaining = home->c_recursion_remaining - VISIT_C_RECURSION;
+        if (remaining > 0) {
+            visit->tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
+                                   &visit->home);
+        }
         if (visit->tstate == NULL) {
             lock();
             find(id)->inside--;
             unlock();
-            PyErr_NoMemory();
+            if (remaining > 0) {
+                PyErr_NoMemory();
+            }
+            else {
+                PyErr_SetString(PyExc_RecursionError,
+                                "too many nested calls of interpreters");
+            }
             return -1;
         }
+        visit->tstate->c_recursion_remaining = remaining;
         /* Upstream's _interpreters refuses to destroy what runs. */
         if (!_PyInterpreterState_IsRunningMain(interp)) {
             visit->running_main =
@@ -228,6 +225,8 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
     }
     return 0;
 }
+
+static void close_if_unwanted(int64_t id);
 
 void
 _PyInterp_Leave(_PyInterp_Visit *visit)
@@ -240,18 +239,13 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
         detach(visit->tstate, visit->home);
     }
     lock();
-    struct entry *e = find(visit->id);
-    e->inside--;
-    int unwanted = e->created_here && e->refs == 0 && e->inside == 0
-                   && e->life == ALIVE;
+    find(visit->id)->inside--;
     unlock();
-    if (unwanted && _PyInterp_Close(visit->id) < 0) {
-        PyErr_WriteUnraisable(NULL);
-    }
+    close_if_unwanted(visit->id);
 }
 
 
-/* --- creating and ending -------------------------------------------------- */
+/* --- creating ------------------------------------------------------------- */
 
 int64_t
 _PyInterp_Create(void)
@@ -273,84 +267,208 @@ _PyInterp_Create(void)
         return -1;
     }
     detach(tstate, home);
+    lock();
+    find(id)->inside--;
+    unlock();
     return id;
 }
 
-/* Let go of what code in a zombie might still hold on to. */
+
+/* --- ending --------------------------------------------------------------- */
+
+/* Move to CLOSING, and return NULL, or return why that is not possible.  The
+   lock is held. */
+static const char *
+begin_close(struct entry *e)
+{
+    PyThreadState *current = _PyThreadState_GET();
+    if (!e->created_here) {
+        return "was not created by this module";
+    }
+    if (e->life == CLOSING) {
+        return "is being closed";
+    }
+    if (current != NULL && e->interp == current->interp) {
+        return "cannot close itself";
+    }
+    if (e->inside > 0) {
+        return "is running";
+    }
+    e->life = CLOSING;
+    return NULL;
+}
+
+static void
+set_life(struct entry *e, enum life life)
+{
+    lock();
+    e->life = life;
+    unlock();
+}
+
+/* True if no thread state of the interpreter is left but `tstate`; if `mine`,
+   then only those of the calling thread count. */
+static int
+alone(PyThreadState *tstate, int mine)
+{
+    int result = 1;
+    HEAD_LOCK(&_PyRuntime);
+    for (PyThreadState *t = tstate->interp->threads.head; t != NULL; t = t->next) {
+        if (t != tstate && (!mine || t->thread_id == tstate->thread_id)) {
+            result = 0;
+        }
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+    return result;
+}
+
+/* Wait for the threads that the threading module of this interpreter started,
+   as Py_EndInterpreter() would, which aborts if others are left. */
+static void
+join_threads(void)
+{
+    PyObject *name = PyUnicode_FromString("threading");
+    PyObject *threading = name != NULL ? PyImport_GetModule(name) : NULL;
+    Py_XDECREF(name);
+    if (threading != NULL) {
+        PyObject *result = PyObject_CallMethod(threading, "_shutdown", NULL);
+        Py_XDECREF(result);
+        Py_DECREF(threading);
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(NULL);
+    }
+}
+
+/* Let go of what nobody can use in a zombie. */
 static void
 clear_main(PyInterpreterState *interp)
 {
-    PyThreadState *home;
-    PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
-    if (tstate == NULL) {
-        return;                     /* it only stays larger than need be */
-    }
     PyObject *module = PyUnstable_InterpreterState_GetMainModule(interp);
     if (module != NULL) {
-        PyDict_Clear(PyModule_GetDict(module));
+        if (PyModule_Check(module)) {
+            PyDict_Clear(PyModule_GetDict(module));
+        }
         Py_DECREF(module);
     }
     if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(NULL);
     }
-    detach(tstate, home);
+    PyGC_Collect();
+}
+
+static int
+has_pins(struct entry *e)
+{
+    lock();
+    int result = e->pins > 0;
+    unlock();
+    return result;
+}
+
+/* Become a zombie if something is pinned.  Return true if so. */
+static int
+turn_zombie(struct entry *e)
+{
+    lock();
+    int pinned = e->pins > 0;
+    if (pinned) {
+        e->life = ZOMBIE;
+    }
+    unlock();
+    return pinned;
+}
+
+/* What became of an attempt to end an interpreter. */
+enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
+
+/* End an interpreter that is CLOSING.  If it has threads of its own, wait for
+   them if `wait` and give up otherwise. */
+static enum ending
+end(struct entry *e, int wait)
+{
+    PyInterpreterState *interp = e->interp;
+    PyThreadState *home;
+    PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
+    if (tstate == NULL) {
+        set_life(e, ALIVE);
+        return OUT_OF_MEMORY;
+    }
+    enum ending result = ENDED;
+    interp->finalizing = 1;         /* no new threads from now on */
+    if (!alone(tstate, 0)) {
+        /* The calling thread would wait for itself. */
+        if (wait && alone(tstate, 1)) {
+            join_threads();
+        }
+        if (!alone(tstate, 0)) {
+            result = HAS_THREADS;
+        }
+    }
+    if (result == ENDED && has_pins(e)) {
+        clear_main(interp);         /* may drop the interpreter's own */
+        if (turn_zombie(e)) {
+            result = STAYS_ZOMBIE;
+        }
+    }
+    if (result == ENDED) {
+        Py_EndInterpreter(tstate);  /* calls forget() */
+        PyThreadState_Swap(home);
+    }
+    else {
+        interp->finalizing = 0;
+        detach(tstate, home);
+        if (result == HAS_THREADS) {
+            set_life(e, ALIVE);
+        }
+    }
+    return result;
 }
 
 int
 _PyInterp_Close(int64_t id)
 {
-    PyInterpreterState *current = PyInterpreterState_Get();
-    const char *why = NULL;
-    Py_ssize_t pins = 0;
-
     lock();
     struct entry *e = find(id);
     if (e == NULL) {
         unlock();
         return not_found(id);
     }
-    if (!e->created_here) {
-        why = "was not created by this module";
-    }
-    else if (e->life == CLOSING) {
-        why = "is being closed";
-    }
-    else if (e->life == ZOMBIE && e->pins > 0) {
+    if (e->life == ZOMBIE) {
         unlock();
-        return 0;
+        return 0;                   /* it ends with its last pin */
     }
-    else if (e->interp == current) {
-        why = "cannot close itself";
-    }
-    else if (e->inside > 0) {
-        why = "is running";
-    }
-    else {
-        e->life = CLOSING;
-        pins = e->pins;
-    }
+    const char *why = begin_close(e);
     unlock();
     if (why != NULL) {
         return refused(id, why);
     }
-
-    if (pins > 0) {
-        clear_main(e->interp);
-        lock();
-        pins = e->pins;
-        if (pins > 0) {
-            e->life = ZOMBIE;
-        }
-        unlock();
-        if (pins > 0) {
-            return 0;
-        }
-    }
-    if (end(e) < 0) {
+    switch (end(e, /*wait=*/1)) {
+    case HAS_THREADS:
+        return refused(id, "has threads that cannot be waited for");
+    case OUT_OF_MEMORY:
         PyErr_NoMemory();
         return -1;
+    default:
+        return 0;
     }
-    return 0;
+}
+
+/* Close the interpreter if nobody can name it any more and nothing runs in it.
+   Never waits: threads of its own keep it alive, and listed. */
+static void
+close_if_unwanted(int64_t id)
+{
+    lock();
+    struct entry *e = find(id);
+    int unwanted = e != NULL && e->refs == 0 && e->life == ALIVE
+                   && begin_close(e) == NULL;
+    unlock();
+    if (unwanted) {
+        PyObject *exc = PyErr_GetRaisedException();
+        (void)end(e, /*wait=*/0);
+        PyErr_SetRaisedException(exc);
+    }
 }
 
 int
@@ -358,11 +476,12 @@ _PyInterp_Incref(int64_t id)
 {
     lock();
     struct entry *e = find(id);
-    if (e != NULL) {
+    int found = e != NULL && e->life != CLOSING;
+    if (found) {
         e->refs++;
     }
     unlock();
-    return e != NULL ? 0 : not_found(id);
+    return found ? 0 : not_found(id);
 }
 
 void
@@ -370,22 +489,12 @@ _PyInterp_Decref(int64_t id)
 {
     lock();
     struct entry *e = find(id);
-    int unwanted = 0;
     if (e != NULL) {                /* else it was closed before */
         assert(e->refs > 0);
         e->refs--;
-        unwanted = e->created_here && e->refs == 0 && e->inside == 0
-                   && e->life == ALIVE
-                   && e->interp != PyInterpreterState_Get();
     }
     unlock();
-    if (unwanted) {
-        PyObject *exc = PyErr_GetRaisedException();
-        if (_PyInterp_Close(id) < 0) {
-            PyErr_WriteUnraisable(NULL);
-        }
-        PyErr_SetRaisedException(exc);
-    }
+    close_if_unwanted(id);
 }
 
 
@@ -436,15 +545,26 @@ _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg)
     }
 
     lock();
-    assert(e->pins > 0);
-    e->pins--;
-    int last = e->pins == 0 && e->life == ZOMBIE;
-    if (last) {
-        e->life = CLOSING;
+    e = find(id);                   /* gone if it was torn down meanwhile */
+    int last = 0;
+    if (e != NULL) {
+        assert(e->pins > 0);
+        e->pins--;
+        /* The runtime may be ending it already, which is why a view in it, of
+           its own memory, is released. */
+        last = e->pins == 0 && e->life == ZOMBIE && !interp->finalizing
+               && (current == NULL || current->interp != interp);
+        if (last) {
+            e->life = CLOSING;
+        }
     }
     unlock();
     if (last) {
-        (void)end(e);               /* else it stays, and can be closed */
+        PyObject *exc = current != NULL ? PyErr_GetRaisedException() : NULL;
+        (void)end(e, /*wait=*/0);   /* else it stays listed */
+        if (current != NULL) {
+            PyErr_SetRaisedException(exc);
+        }
     }
 }
 
@@ -460,7 +580,15 @@ _PyInterp_IsRunning(int64_t id)
                   && (e->inside > 0 || _Py_IsMainInterpreter(e->interp)
                       || _PyInterpreterState_IsRunningMain(e->interp));
     unlock();
-    return e != NULL ? running : not_found(id);
+    if (e == NULL) {
+        /* Not ours, and it never imported the module. */
+        PyInterpreterState *interp = _PyInterpreterState_LookUpID(id);
+        if (interp == NULL) {
+            return -1;
+        }
+        running = _PyInterpreterState_IsRunningMain(interp);
+    }
+    return running;
 }
 
 /* Copy the ids and whences of up to `size` ready interpreters, newest first.

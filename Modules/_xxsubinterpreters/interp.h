@@ -25,14 +25,16 @@ extern int _PyInterp_Register(void);
 extern int64_t _PyInterp_Create(void);
 
 /* References keep an interpreter alive; when the last one goes, an
-   interpreter that was created here is closed.  Incref fails with
-   InterpreterNotFoundError if there is no such interpreter.  Decref reports
-   what goes wrong as unraisable. */
+   interpreter that was created here is closed, without waiting: if threads of
+   its own run in it, it stays.  Incref fails with InterpreterNotFoundError if
+   there is no such interpreter. */
 extern int _PyInterp_Incref(int64_t id);
 extern void _PyInterp_Decref(int64_t id);
 
-/* End the interpreter.  Fails with InterpreterError if it is running, is the
-   current one, or was not created here.  If other interpreters still view its
+/* End the interpreter, after waiting for the threads that it started.  Fails
+   with InterpreterError if it is running, is the current one, was not created
+   here, or if threads are in it that cannot be waited for, such as the calling
+   one.  If other interpreters still view its
    memory, it stays as a zombie: nothing can run in it any more, and the
    release of the last view ends it. */
 extern int _PyInterp_Close(int64_t id);

@@ -32,6 +32,17 @@ read_bytes(struct decoder *dec, size_t n)
     return result;
 }
 
+/* Fill a new list or tuple, which others may see before it is complete: code
+   that is imported meanwhile, through the garbage collector. */
+static void
+fill_with_none(PyObject **items, size_t n)
+{
+    assert(_Py_IsImmortal(Py_None));
+    for (size_t i = 0; i < n; i++) {
+        items[i] = Py_None;
+    }
+}
+
 #define READ(dec, var) memcpy(&(var), read_bytes((dec), sizeof(var)), sizeof(var))
 
 static size_t
@@ -87,6 +98,7 @@ decode_list(struct decoder *dec, size_t number)
     if (list == NULL) {
         return NULL;
     }
+    fill_with_none(((PyListObject *)list)->ob_item, n);
     keep(dec, number, list);
     for (size_t i = 0; i < n; i++) {
         PyObject *item = decode(dec);
@@ -107,6 +119,7 @@ decode_tuple(struct decoder *dec, size_t number)
     if (tuple == NULL) {
         return NULL;
     }
+    fill_with_none(((PyTupleObject *)tuple)->ob_item, n);
     keep(dec, number, tuple);
     for (size_t i = 0; i < n; i++) {
         PyObject *item = decode(dec);
@@ -158,8 +171,8 @@ decode_set(struct decoder *dec, size_t number, PyObject *set)
             return NULL;
         }
     }
-    /* Only now: a frozenset may be filled as long as nobody else has it, and
-       elements cannot refer back to their set. */
+    /* Only now: a frozenset may be filled as long as nobody else has it.  The
+       encoder refuses one that contains itself, by way of a function. */
     keep(dec, number, set);
     return set;
 }
@@ -222,6 +235,11 @@ new_function(PyObject *module_name, PyObject *name, PyObject *qualname,
         return NULL;
     }
     PyObject *func = NULL;
+    if (!PyModule_Check(module)) {
+        PyErr_Format(PyExc_ImportError, "%R is not a module", module_name);
+        Py_DECREF(module);
+        return NULL;
+    }
     PyObject *code = PyMarshal_ReadObjectFromString(
             PyBytes_AS_STRING(marshalled), PyBytes_GET_SIZE(marshalled));
     if (code != NULL) {
@@ -382,7 +400,11 @@ decode_record(struct decoder *dec)
     switch (tag) {
     case TAG_REF: {
         PyObject *obj = dec->kept[read_size(dec)];
-        assert(obj != NULL);
+        if (obj == NULL) {
+            PyErr_SetString(PyExc_SystemError,
+                            "a message refers to what is not yet decoded");
+            return NULL;
+        }
         return Py_NewRef(obj);
     }
     case TAG_LIST:

@@ -24,15 +24,25 @@ struct encoder {
     struct handle *handles;
     size_t n_handles;
 
-    _Py_hashtable_t *kept;          /* object -> number + 1; NULL while empty */
+    _Py_hashtable_t *kept;          /* object (a strong reference, since code
+                                       may run meanwhile) -> number + 1; NULL
+                                       while empty */
     size_t n_kept;
+    struct open_object *open;       /* the innermost object being encoded */
+    int in_key;                     /* > 0 inside what the receiver hashes */
 
     /* Where in the graph the object is that cannot be sent, built from the
        inside out while the encoder gives up; NULL after other errors. */
     PyObject *path;
-    const char *culprit;            /* type name */
+    PyTypeObject *culprit;          /* its type; strong, NULL like path */
 
     unsigned char small[SMALL_SIZE];
+};
+
+/* The objects whose records have begun and not ended, innermost first. */
+struct open_object {
+    PyObject *obj;
+    struct open_object *outer;
 };
 
 static int encode(struct encoder *enc, PyObject *obj);
@@ -127,7 +137,7 @@ static int
 unsendable(struct encoder *enc, PyObject *obj)
 {
     assert(enc->path == NULL);
-    enc->culprit = Py_TYPE(obj)->tp_name;
+    enc->culprit = (PyTypeObject *)Py_NewRef(Py_TYPE(obj));
     enc->path = Py_GetConstant(Py_CONSTANT_EMPTY_STR);
     return -1;
 }
@@ -174,7 +184,7 @@ raise_not_shareable(struct encoder *enc, const char *name)
     PyObject *type = _PyInterpreterState_GetXIState(interp)
                      ->PyExc_NotShareableError;
     PyErr_Format(type, "%s%U: '%s' object cannot be sent to another "
-                       "interpreter", name, enc->path, enc->culprit);
+                       "interpreter", name, enc->path, enc->culprit->tp_name);
 }
 
 
@@ -288,6 +298,16 @@ encode_sequence(struct encoder *enc, int tag, PyObject *obj)
     return 0;
 }
 
+/* What becomes a dict key or an element of a set. */
+static int
+encode_hashed(struct encoder *enc, PyObject *obj)
+{
+    enc->in_key++;
+    int r = encode(enc, obj);
+    enc->in_key--;
+    return r;
+}
+
 static int
 encode_dict(struct encoder *enc, int tag, PyObject *obj)
 {
@@ -300,7 +320,7 @@ encode_dict(struct encoder *enc, int tag, PyObject *obj)
     while (PyDict_Next(obj, &pos, &key, &value)) {
         Py_INCREF(key);
         Py_INCREF(value);
-        int r = encode(enc, key);
+        int r = encode_hashed(enc, key);
         if (r < 0) {
             inside_attr(enc, "keys()");
         }
@@ -332,7 +352,7 @@ encode_set(struct encoder *enc, int tag, PyObject *obj)
     }
     int r = write_head(enc, tag, PyList_GET_SIZE(items));
     for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(items); i++) {
-        r = encode(enc, PyList_GET_ITEM(items, i));
+        r = encode_hashed(enc, PyList_GET_ITEM(items, i));
     }
     Py_DECREF(items);
     return r;
@@ -592,6 +612,31 @@ encode_interpreter(struct encoder *enc, int tag, PyObject *obj)
 
 /* --- any object ------------------------------------------------------------------- */
 
+static void
+decref_key(void *key)
+{
+    Py_DECREF((PyObject *)key);
+}
+
+/* True if the receiver could not refer to an object that was met before:
+   because it makes such objects only at the end of their records, or because
+   it would have to hash a tuple that is not yet filled. */
+static int
+refers_too_early(struct encoder *enc, PyObject *obj)
+{
+    int late = PySlice_Check(obj) || PyFrozenSet_CheckExact(obj)
+               || PyFunction_Check(obj)
+               || (enc->in_key > 0 && PyTuple_CheckExact(obj));
+    if (!late) {
+        return 0;
+    }
+    struct open_object *open = enc->open;
+    while (open != NULL && open->obj != obj) {
+        open = open->outer;
+    }
+    return open != NULL;
+}
+
 /* Give the object a number if it may be met again: it needs a second
    reference for that.  Set *keep to the tag bit.  Return 1 if it was met
    before, and its number is written instead. */
@@ -603,8 +648,9 @@ keep_or_refer(struct encoder *enc, PyObject *obj, int *keep)
         return 0;
     }
     if (enc->kept == NULL) {
-        enc->kept = _Py_hashtable_new(_Py_hashtable_hash_ptr,
-                                      _Py_hashtable_compare_direct);
+        enc->kept = _Py_hashtable_new_full(_Py_hashtable_hash_ptr,
+                                           _Py_hashtable_compare_direct,
+                                           decref_key, NULL, NULL);
         if (enc->kept == NULL) {
             PyErr_NoMemory();
             return -1;
@@ -612,10 +658,14 @@ keep_or_refer(struct encoder *enc, PyObject *obj, int *keep)
     }
     uintptr_t number = (uintptr_t)_Py_hashtable_get(enc->kept, obj);
     if (number != 0) {
+        if (refers_too_early(enc, obj)) {
+            return unsendable(enc, obj);
+        }
         return write_head(enc, TAG_REF, number - 1) < 0 ? -1 : 1;
     }
     enc->n_kept++;
-    if (_Py_hashtable_set(enc->kept, obj, (void *)enc->n_kept) < 0) {
+    if (_Py_hashtable_set(enc->kept, Py_NewRef(obj), (void *)enc->n_kept) < 0) {
+        Py_DECREF(obj);
         PyErr_NoMemory();
         return -1;
     }
@@ -705,7 +755,10 @@ encode(struct encoder *enc, PyObject *obj)
     if (Py_EnterRecursiveCall(" while sending an object")) {
         return -1;
     }
+    struct open_object here = {obj, enc->open};
+    enc->open = &here;
     r = func(enc, tag | keep, obj);
+    enc->open = here.outer;
     Py_LeaveRecursiveCall();
     return r;
 }
@@ -751,7 +804,10 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
     enc.n_handles = 0;
     enc.kept = NULL;
     enc.n_kept = 0;
+    enc.open = NULL;
+    enc.in_key = 0;
     enc.path = NULL;
+    enc.culprit = NULL;
 
     _PyMessage *message = NULL;
     if (encode(&enc, obj) == 0) {
@@ -760,17 +816,19 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
     else if (enc.path != NULL) {
         raise_not_shareable(&enc, name);
     }
+
+    /* What follows may run code; the exception is kept aside. */
+    PyObject *exc = PyErr_GetRaisedException();
     Py_XDECREF(enc.path);
+    Py_XDECREF(enc.culprit);
     if (enc.kept != NULL) {
         _Py_hashtable_destroy(enc.kept);
     }
     if (message != NULL) {
+        assert(exc == NULL);
         message->item.destroy = destroy_item;
         return message;
     }
-
-    /* Releasing handles may run code; the exception is kept aside. */
-    PyObject *exc = PyErr_GetRaisedException();
     for (size_t i = 0; i < enc.n_handles; i++) {
         enc.handles[i].release(enc.handles[i].ptr);
     }

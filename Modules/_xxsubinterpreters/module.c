@@ -122,19 +122,18 @@ _xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
 
 /* Return the tuple (result, None) or (None, excinfo). */
 static PyObject *
-run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op,
-            const char *event)
+run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
 {
+    if (PySys_Audit("interpreters.exec", "L", (long long)id) < 0) {
+        return NULL;                /* a hook may run code, so this is first */
+    }
     MessageObject *packed = (MessageObject *)op;
-    if (packed->message == NULL) {
+    _PyMessage *message = packed->message;
+    packed->message = NULL;
+    if (message == NULL) {
         PyErr_SetString(PyExc_ValueError, "the message was used before");
         return NULL;
     }
-    if (PySys_Audit(event, "L", (long long)id) < 0) {
-        return NULL;
-    }
-    _PyMessage *message = packed->message;
-    packed->message = NULL;
 
     PyObject *excinfo;
     PyObject *result = _PyCall_Run(get_state(module), id, kind, message,
@@ -169,7 +168,7 @@ _xxsubinterpreters_exec_impl(PyObject *module, long long id,
                              PyObject *source)
 /*[clinic end generated code: output=1a1917c237063991 input=2dbbe67debffa75f]*/
 {
-    return run_message(module, id, _PyCall_EXEC, source, "interpreters.exec");
+    return run_message(module, id, _PyCall_EXEC, source);
 }
 
 /*[clinic input]
@@ -188,7 +187,7 @@ static PyObject *
 _xxsubinterpreters_call_impl(PyObject *module, long long id, PyObject *call)
 /*[clinic end generated code: output=b206b8c3906e4bc9 input=c797b2ed1215870f]*/
 {
-    return run_message(module, id, _PyCall_CALL, call, "interpreters.exec");
+    return run_message(module, id, _PyCall_CALL, call);
 }
 
 /*[clinic input]
@@ -208,8 +207,7 @@ _xxsubinterpreters_update_main_impl(PyObject *module, long long id,
                                     PyObject *namespace)
 /*[clinic end generated code: output=84fd959e195c166c input=6140fa1745dbb13f]*/
 {
-    return run_message(module, id, _PyCall_UPDATE, namespace,
-                       "interpreters.exec");
+    return run_message(module, id, _PyCall_UPDATE, namespace);
 }
 
 
@@ -519,7 +517,7 @@ static PyMethodDef module_methods[] = {
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    {Py_mod_gil, Py_MOD_GIL_USED},  /* the encoder borrows items */
     {0, NULL},
 };
 

@@ -73,8 +73,14 @@ _PyWaiter_Unpark(const _PyWaiter *waiter)
     _PyParkingLot_UnparkAll(&waiter->state);
 }
 
+static inline int
+is_set(const int *interrupted)
+{
+    return interrupted != NULL && _Py_atomic_load_int_relaxed(interrupted);
+}
+
 _PyWaiter_Result
-_PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline)
+_PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline, const int *interrupted)
 {
     for (int looks = spin_looks(); looks > 0; looks--) {
         if (_PyWaiter_Fired(waiter)) {
@@ -83,6 +89,9 @@ _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline)
         relax_cpu();
     }
 
+    if (is_set(interrupted)) {
+        return _PyWaiter_INTR;
+    }
     uint32_t expected = WAITING;
     if (!_Py_atomic_compare_exchange_uint32(&waiter->state, &expected, PARKED)) {
         assert(expected == FIRED);

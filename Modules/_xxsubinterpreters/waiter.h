@@ -39,11 +39,13 @@ typedef enum {
 extern void _PyWaiter_Init(_PyWaiter *waiter);
 
 /* Block until the waiter is fired, the deadline (PyTime_Monotonic; negative
-   for none) has passed, or a signal arrives.  Unless the result is FIRED the
-   caller takes the waiter off its list, under the lock, before it returns,
-   and looks once more with _PyWaiter_Fired(): it may have been fired in
-   between. */
-extern _PyWaiter_Result _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline);
+   for none) has passed, or a signal arrives.  `interrupted`, unless NULL, is
+   what the signal handler sets: a signal that arrives before the thread sleeps
+   does not wake it.  Unless the result is FIRED the caller takes the waiter off
+   its list, under the lock, before it returns, and looks once more with
+   _PyWaiter_Fired(): it may have been fired in between. */
+extern _PyWaiter_Result _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
+                                       const int *interrupted);
 
 extern int _PyWaiter_Fired(_PyWaiter *waiter);
 

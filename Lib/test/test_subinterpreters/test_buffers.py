@@ -9,6 +9,7 @@ import unittest
 
 import interpreters
 from interpreters import create_channel
+from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase
 
 
@@ -112,6 +113,22 @@ class ShareTests(TestCase):
             self.send.send(released)
         self.assertEqual(len(self.recv), 0)
 
+    def test_released_view_of_shared_memory_cannot_be_sent(self):
+        view = self.share(bytearray(b'x'))
+        view.release()
+        with self.assertRaises(ValueError):
+            self.send.send(view)
+
+    def test_memory_that_holds_objects_cannot_be_shared(self):
+        for obj in ((ctypes.py_object * 2)(1, 2),
+                    memoryview((ctypes.py_object * 2)(1, 2))):
+            with self.assertRaisesRegex(BufferError, 'Python objects'):
+                self.send.send_buffer(obj)
+        class Named(ctypes.Structure):
+            _fields_ = [('Offset', ctypes.c_int)]
+        view = self.share((Named * 2)())            # only its name has an O
+        self.assertIn('Offset', view.format)
+
     def test_send_buffer_nowait(self):
         recv, send = create_channel(1)
         send.send_buffer_nowait(b'a')
@@ -137,6 +154,15 @@ class LifetimeTests(TestCase):
         view.release()
         gc.collect()
         data.append(1)
+
+    def test_sent_memoryview_can_be_released(self):
+        data = bytearray(b'abc')
+        with memoryview(data) as view:
+            self.send.send(view)
+        view = self.recv.recv()
+        self.assertEqual(bytes(view), b'abc')
+        with self.assertRaises(BufferError):
+            data.append(1)
 
     def test_exporter_is_released_with_an_unread_message(self):
         data = bytearray(b'abc')
@@ -221,8 +247,43 @@ class LifetimeTests(TestCase):
         self.assertEqual(
             [o for o in owners if o in interpreters.list_all()], [])
 
+    def test_exit_with_memory_that_its_owner_views(self):
+        assert_python_ok('-c', '''if True:
+            import interpreters
+            interp = interpreters.create()
+            interp.exec("""if True:
+                import sys, interpreters
+                r, s = interpreters.create_channel(1)
+                s.send_buffer(bytearray(10))
+                sys.kept = r.recv()
+                """)
+            interp.close()
+            in_itself = interpreters.create()
+            in_itself.exec("""if True:
+                import interpreters
+                r, s = interpreters.create_channel(1)
+                s.send([r, s, memoryview(bytearray(10))])
+                """)
+            in_itself.close()
+            ''')
+
+    def test_closing_an_owner_with_threads_waits_for_them(self):
+        interp = interpreters.create()
+        recv, send = create_channel()
+        view = interp.call(_make_view, 20)
+        interp.prepare_main(recv=recv)
+        interp.exec('''if True:
+            import threading
+            threading.Thread(target=recv.recv).start()
+            ''')
+        closing = self.start(interp.close)
+        send.send(None)
+        closing()
+        self.assertEqual(bytes(view), bytes(range(20)))
+        del view
+        self.assertNotIn(interp, interpreters.list_all())
+
     def test_exit_with_views_alive(self):
-        from test.support.script_helper import assert_python_ok
         rc, out, err = assert_python_ok('-c', '''if True:
             import interpreters
             def make():

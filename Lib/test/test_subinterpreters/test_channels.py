@@ -326,6 +326,16 @@ class CloseTests(TestCase):
         carrier_recv.close()
         self.assertEqual(list(recv), [])
 
+    def test_a_long_chain_of_channels_is_collected(self):
+        recv, send = create_channel(1)
+        for _ in range(50_000):
+            outer_recv, outer_send = create_channel(1)
+            outer_send.send(recv)
+            recv = outer_recv
+        del recv, outer_recv        # each holds the end of the one before
+        with self.assertRaises(ChannelClosedError):
+            send.send(1)
+
     def test_a_closed_end_cannot_be_sent(self):
         carrier_recv, carrier_send = create_channel(1)
         recv, send = create_channel(1)

@@ -1,5 +1,6 @@
 """Interpreter objects: creating, running code, closing."""
 
+import os
 import pickle
 import threading
 import unittest
@@ -103,6 +104,13 @@ class RunTests(TestCase):
         interp.exec('x += 1')
         interp.exec('assert x == 2 and __name__ == "__main__"')
 
+    def test_exec_takes_text_as_it_is(self):
+        interp = self.create()
+        interp.exec('# coding: latin-1\nassert len("é") == 1')
+        with self.assertRaises(ExecutionFailed) as caught:
+            interp.exec('x = 1\0; y = 2')
+        self.assertEqual(caught.exception.excinfo.type.__name__, 'SyntaxError')
+
     def test_exec_wants_source(self):
         interp = self.create()
         for bad in (None, 1, b'x = 1', add):
@@ -148,6 +156,22 @@ class RunTests(TestCase):
                 raise Bad
                 ''')
         self.assertNotIsInstance(caught.exception, ExecutionFailed)
+
+    def test_exception_whose_traceback_cannot_be_described(self):
+        with self.assertRaises(ExecutionFailed) as caught:
+            self.create().exec('''if True:
+                class Bad(Exception):
+                    __cause__ = property(lambda self: 1 / 0)
+                raise Bad('bad')
+                ''')
+        self.assertEqual(caught.exception.excinfo.msg, 'bad')
+
+    def test_calls_nested_too_deep(self):
+        # Each interpreter calls the other, until the C stack would overflow.
+        a, b = self.create(), self.create()
+        with self.assertRaises(ExecutionFailed) as caught:
+            a.call(_ping_pong, a, b)
+        self.assertIn('RecursionError', str(caught.exception))
 
     def test_syntax_error_and_exit_are_exceptions_like_others(self):
         interp = self.create()
@@ -263,6 +287,128 @@ class CloseTests(TestCase):
         closing()
         self.assertEqual(recv.recv_nowait(), 'finished')
 
+    def test_an_interpreter_cannot_be_closed_from_its_own_thread(self):
+        # Not even while that thread visits another interpreter.
+        interp = self.create()
+        recv, send = create_channel(1)
+        interp.prepare_main(send=send)
+        interp.exec(f'''if True:
+            import interpreters, threading
+            def close(id):
+                import interpreters
+                try:
+                    interpreters.Interpreter(id).close()
+                except interpreters.InterpreterError as exc:
+                    return str(exc)
+            def run():
+                send.send(interpreters.get_main().call(close, {interp.id}))
+            threading.Thread(target=run).start()
+            ''')
+        self.assertIn(f'interpreter {interp.id} ', recv.recv())
+
+    def test_threads_that_others_brought_are_not_waited_for(self):
+        import _interpreters
+        interp = self.create()
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        self.addCleanup(os.close, write)
+        done = self.start(_interpreters.exec, interp.id,
+                          f'import os; os.read({read}, 1)')
+        wait_until(interp.is_running)
+        with self.assertRaisesRegex(InterpreterError, 'threads'):
+            interp.close()
+        os.write(write, b'x')
+        done()
+        interp.close()
+
+    def test_closing_while_others_create(self):
+        # What is listed may be closed, at any moment of its creation.
+        stop = threading.Event()
+
+        def close_all():
+            while not stop.is_set():
+                for interp in interpreters.list_all()[1:]:
+                    try:
+                        interp.close()
+                    except InterpreterError:
+                        pass
+
+        closing = self.start(close_all)
+        for _ in range(10):
+            try:
+                interpreters.create()
+            except InterpreterNotFoundError:
+                pass                    # closed before we saw it
+        stop.set()
+        closing()
+
+    def test_names_are_safe_while_the_last_one_goes(self):
+        # Whoever gets an object for an interpreter can use it, also when the
+        # last other object for it is collected at this moment.
+        recv, send = create_channel()
+        user = self.create()
+        used = user.submit(_use_by_id, recv)
+        recv.close()
+        for _ in range(20):
+            interp = interpreters.create()
+            send.send(interp.id)
+            del interp
+        send.close()
+        self.assertEqual(used.result(), [])
+
+    def test_objects_can_be_made_in_finalizers(self):
+        rc, out, err = assert_python_ok('-c', '''if True:
+            import gc, interpreters
+            class Late:
+                def __del__(self):
+                    interpreters.get_main()
+                    interpreters.list_all()
+            gc.set_threshold(1)
+            for _ in range(50):
+                late = Late()
+                late.cycle = late
+                del late
+                interpreters.list_all()
+                with interpreters.create():
+                    break
+            ''')
+
+    def test_collecting_the_object_does_not_wait_for_threads(self):
+        recv, send = create_channel()
+        interp = interpreters.create()
+        id = interp.id
+        interp.prepare_main(recv=recv)
+        interp.exec('''if True:
+            import threading
+            threading.Thread(target=recv.recv).start()
+            ''')
+        del interp                      # would wait for us to send
+        again = interpreters.Interpreter(id)
+        send.send(None)
+        again.close()
+
+    def test_exit_waits_for_threads_in_interpreters(self):
+        rc, out, err = assert_python_ok('-c', '''if True:
+            import interpreters
+            recv, send = interpreters.create_channel()
+            interp = interpreters.create()
+            interp.prepare_main(recv=recv)
+            interp.exec("""if True:
+                import threading
+                def run():
+                    print(list(recv), flush=True)
+                threading.Thread(target=run).start()
+                """)
+            del interp
+            send.send('before exit')
+            send.close()
+            ''')
+        self.assertEqual((out.strip(), err), (b"['before exit']", b''))
+
+    def test_closed_inside_its_block(self):
+        with interpreters.create() as interp:
+            interp.close()
+
     def test_collected_interpreters_are_closed(self):
         interp = interpreters.create()
         id, ref = interp.id, weakref.ref(interp)
@@ -314,6 +460,25 @@ class CloseTests(TestCase):
             kept[0].exec('import interpreters; x = interpreters.create()')
             ''')
         self.assertEqual(err, b'')
+
+
+def _ping_pong(a, b):
+    b.call(_ping_pong, b, a)
+
+
+def _use_by_id(recv):
+    import interpreters
+    problems = []
+    for id in recv:
+        try:
+            interp = interpreters.Interpreter(id)
+        except interpreters.InterpreterNotFoundError:
+            continue                    # gone before
+        try:
+            interp.exec('pass')
+        except interpreters.InterpreterError as exc:
+            problems.append(str(exc))
+    return problems
 
 
 def _call_main(main):

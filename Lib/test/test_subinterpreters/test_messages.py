@@ -106,6 +106,41 @@ class CopyTests(TestCase):
         copy = self.copy(t)
         self.assertIs(copy[0][0], copy)
 
+    def test_cycles_that_cannot_be_rebuilt_are_refused(self):
+        # Slices, frozensets and functions exist only when their contents do,
+        # and a tuple can be hashed only when it is filled.
+        items = []
+        items.append(slice(items))
+        def f(items=[]): pass
+        f.__defaults__[0].append(f)
+        def g(items): pass
+        g.__defaults__ = (frozenset([g]),)
+        def h(items): pass
+        key = (h,)
+        h.__defaults__ = ({key: 1},)
+        for obj in (items[0], f, g.__defaults__[0], key):
+            with self.subTest(type(obj)), self.assertRaises(NotShareableError):
+                self.send.send(obj)
+        self.assertSame(len(self.copy(items)), 1)   # the list can be first
+
+    def test_code_that_runs_while_sending_cannot_confuse_identity(self):
+        graph = []
+        class Meta(type):
+            def __getattribute__(cls, name):
+                if name == '__module__' and graph:
+                    graph[0] = None             # frees the first list
+                    graph[2] = ['second']       # perhaps at its address
+                return super().__getattribute__(name)
+        class C(metaclass=Meta):
+            pass
+        C.__qualname__ = 'C'
+        module = sys.modules[__name__]
+        module.C = C
+        self.addCleanup(delattr, module, 'C')
+        graph += [['first'], C, ['third']]
+        copy = self.copy(graph)
+        self.assertEqual(copy[2], ['second'])
+
     def test_many_objects_of_one_message(self):
         rows = [{'id': i, 'name': f'name {i}', 'tags': ('a', i)}
                 for i in range(5000)]
@@ -161,6 +196,17 @@ class ByNameTests(TestCase):
         self.assertEqual(copy.__name__, 'local')
         self.assertEqual(copy.__qualname__, local.__qualname__)
         self.assertEqual(copy.__module__, __name__)
+
+    def test_what_is_not_a_module_cannot_hold_functions(self):
+        double = lambda x: x
+        self.interp.exec(f'import sys; sys.modules[{__name__!r}] = 1')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            self.interp.call(double, 1)
+        self.assertEqual(caught.exception.excinfo.type.__name__, 'ImportError')
+        self.interp.exec('import sys; sys.modules["__main__"] = 1')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            self.interp.exec('pass')
+        self.assertEqual(caught.exception.excinfo.type.__name__, 'ImportError')
 
     def test_functions_of_main_run_in_the_receivers_main(self):
         namespace = {'__name__': '__main__'}
