@@ -49,7 +49,7 @@ check: ## patches and overlay are in order for every release in upstream.toml
 check-releases: check ## build and test with the other releases too
 	@for release in $$($(call TOOL,releases)); do \
 		$(MAKE) --no-print-directory BUILD='$(BUILD)'/$$release RELEASE=$$release all && \
-		$(PYTHON3) tools/make.py run --build '$(BUILD)'/$$release -- \
+		$(PYTHON3) tools/make.py run --build '$(BUILD)'/$$release --variant '$(VARIANT)' -- \
 			{python} -m test -j2 test_subinterpreters || exit 1; \
 	done
 

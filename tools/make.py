@@ -42,7 +42,6 @@ def run(project, args):
     names = {'python': str(result.python), 'pristine': str(pristine.folder(project, release)),
              'venv': str(_venv(project, variant))}
     command = [*result.variant.wrapper(), *(word.format(**names) for word in args.command)]
-    project.close()
     sys.stdout.flush()
     os.execvpe(command[0], command, result.environment())
 
@@ -123,7 +122,8 @@ VERBS = {'build': build, 'run': run, 'venv': venv, 'refresh': do_refresh, 'check
 
 
 def main():
-    parser = argparse.ArgumentParser(prog='tools/make.py', description=__doc__)
+    parser = argparse.ArgumentParser(prog='tools/make.py', description=__doc__, allow_abbrev=False,
+                                     usage='%(prog)s VERB [options] [-- command for run]')
     parser.add_argument('verb', choices=VERBS)
     parser.add_argument('--build', default='build')
     parser.add_argument('--variant', default='release')
@@ -131,11 +131,14 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     parser.add_argument('--prefix')
     parser.add_argument('--destdir')
-    parser.add_argument('command', nargs='*', help='for run')
-    args = parser.parse_args()
+    # argparse gives up on options that belong to a command of ours.
+    arguments = sys.argv[1:]
+    split = arguments.index('--') if '--' in arguments else len(arguments)
+    args = parser.parse_args(arguments[:split])
+    args.command = arguments[split + 1:]
     variants.get(args.variant)
     project = Project(args.build)
-    if args.verb not in ('releases', 'variants'):
+    if args.verb not in ('run', 'releases', 'variants'):  # these only read
         project.open()
     return 1 if VERBS[args.verb](project, args) == 1 else 0
 

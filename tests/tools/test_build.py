@@ -123,6 +123,16 @@ def test_install_goes_to_the_prefix_and_the_next_make_keeps_it(built, tmp_path):
     assert 'configure' not in built.make()
 
 
+def test_run_gives_a_command_the_variant_s_python_and_environment(built):
+    status, out, err = built.run(
+        'python3', 'tools/make.py', 'run', '--build', 'build', '--variant', 'debug', '--',
+        'sh', '-c', 'echo $PYTHONPYCACHEPREFIX "$@"', '-', '{python}', '{pristine}', '--build')
+    assert status == 0, err
+    build = built.path / 'build'
+    assert out.split() == [f'{build}/debug/pycache', f'{build}/debug/python',
+                           f'{build}/upstream/Python-3.13.15', '--build']
+
+
 def test_every_verb_has_a_help_line(built):
     verbs = {line.split()[1] for line in built.make('help').splitlines()
              if line.startswith('make ')}

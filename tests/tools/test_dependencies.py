@@ -11,9 +11,11 @@ from ensemble.errors import Stop
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
     """A system without dpkg: only what is linked into a folder of its own is there."""
+    there = {program: shutil.which(program) for program in ('cc', 'make', 'git')}
+
     def link(*programs):
         for program in programs:
-            (tmp_path / program).symlink_to(shutil.which(program))
+            (tmp_path / program).symlink_to(there[program])
     monkeypatch.delenv('CC', raising=False)
     monkeypatch.setattr('os.environ', {'PATH': str(tmp_path)})
     return link

@@ -57,10 +57,6 @@ class Project:
             say(f'waiting for another make in {self.build}')
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
-    def close(self):
-        """Release the lock: what follows only reads."""
-        os.close(self._lock)
-
     @property
     def lock(self):
         """The descriptor to pass on to children that write in the build root."""
