@@ -35,7 +35,7 @@ struct entry {
 
 /* The process-wide list.  The lock covers the list and every field of its
    entries; it is held for a few instructions, with nothing else taken or
-   called under it.  An entry is unlisted, and freed, by the atexit callback
+   called under it.  It may be taken under the runtime's HEAD_LOCK.  An entry is unlisted, and freed, by the atexit callback
    of its interpreter, which runs when that is torn down by whatever means. */
 static struct {
     PyMutex lock;
@@ -591,22 +591,38 @@ _PyInterp_IsRunning(int64_t id)
     return running;
 }
 
-/* Copy the ids and whences of up to `size` ready interpreters, newest first.
-   Return how many there are. */
+struct listed {
+    int64_t id;
+    long whence;
+    int owned;
+};
+
+/* Describe up to `size` ready interpreters, newest first.  Return how many
+   there are. */
 static Py_ssize_t
-snapshot(int64_t *ids, long *whences, Py_ssize_t size)
+snapshot(struct listed *all, Py_ssize_t size)
 {
     Py_ssize_t n = 0;
     HEAD_LOCK(&_PyRuntime);
     for (PyInterpreterState *interp = PyInterpreterState_Head();
          interp != NULL; interp = PyInterpreterState_Next(interp))
     {
-        if (!_PyInterpreterState_IsReady(interp)) {
+        int64_t id = PyInterpreterState_GetID(interp);
+        lock();
+        struct entry *e = find(id);
+        int known = e != NULL;
+        int owned = known && e->created_here;
+        unlock();
+        /* Looked at in this order, one that was just forgotten, being torn
+           down, is not taken for one that was never known. */
+        if (!_PyInterpreterState_IsReady(interp)
+            || (!known && _PyInterpreterState_GetFinalizing(interp) != NULL))
+        {
             continue;
         }
         if (n < size) {
-            ids[n] = PyInterpreterState_GetID(interp);
-            whences[n] = _PyInterpreterState_GetWhence(interp);
+            all[n] = (struct listed){
+                id, _PyInterpreterState_GetWhence(interp), owned};
         }
         n++;
     }
@@ -615,16 +631,13 @@ snapshot(int64_t *ids, long *whences, Py_ssize_t size)
 }
 
 static PyObject *
-list_from_snapshot(const int64_t *ids, const long *whences, Py_ssize_t n)
+list_from_snapshot(const struct listed *all, Py_ssize_t n)
 {
     PyObject *result = PyList_New(n);
     for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
-        lock();
-        struct entry *e = find(ids[i]);
-        int owned = e != NULL && e->created_here;
-        unlock();
-        PyObject *item = Py_BuildValue("LlO", (long long)ids[i], whences[i],
-                                       owned ? Py_True : Py_False);
+        PyObject *item = Py_BuildValue("LlO", (long long)all[i].id,
+                                       all[i].whence,
+                                       all[i].owned ? Py_True : Py_False);
         if (item == NULL) {
             Py_CLEAR(result);
             break;
@@ -638,24 +651,19 @@ PyObject *
 _PyInterp_List(void)
 {
     PyObject *result = NULL;
-    Py_ssize_t n = snapshot(NULL, NULL, 0);
+    Py_ssize_t n = snapshot(NULL, 0);
     Py_ssize_t size;
     do {
         size = n + 8;               /* room for some created meanwhile */
-        int64_t *ids = PyMem_New(int64_t, size);
-        long *whences = PyMem_New(long, size);
-        if (ids == NULL || whences == NULL) {
-            PyErr_NoMemory();
-            n = 0;
+        struct listed *all = PyMem_New(struct listed, size);
+        if (all == NULL) {
+            return PyErr_NoMemory();
         }
-        else {
-            n = snapshot(ids, whences, size);
-            if (n <= size) {
-                result = list_from_snapshot(ids, whences, n);
-            }
+        n = snapshot(all, size);
+        if (n <= size) {
+            result = list_from_snapshot(all, n);
         }
-        PyMem_Free(whences);
-        PyMem_Free(ids);
+        PyMem_Free(all);
     } while (n > size);
     return result;
 }
