@@ -33,9 +33,10 @@ test: ## our tests: the stdlib test package, then pytest
 	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: regrtest
-regrtest: all ## the whole stdlib suite, compared with stock's baseline
+regrtest: all ## the whole stdlib suite, compared with stock's (VARIANT=stock records it)
 	@$(PYTHON3) tools/regrtest.py --python '$(BUILD)/$(VARIANT)/python' \
-		--build-dir '$(BUILD)/$(VARIANT)' $(REGRTEST_ARGS)
+		--build-dir '$(BUILD)/$(VARIANT)' $(if $(filter stock,$(VARIANT)),--renew) \
+		$(REGRTEST_ARGS)
 
 .PHONY: refresh
 refresh: ## export build/src's commits and edits to patches/ and the overlay
@@ -61,6 +62,12 @@ dist: ## one combined patch and a source tarball in build/dist
 install: ## install the build (PREFIX=/usr/local DESTDIR=)
 	@$(call TOOL,install) $(if $(PREFIX),--prefix '$(PREFIX)') \
 		$(if $(DESTDIR),--destdir '$(DESTDIR)')
+
+.PHONY: docs
+docs: all ## the documentation, in build/docs; its examples are run
+	@$(call TOOL,venv) --for docs
+	@$(RUN) {docs_venv}/bin/python -m sphinx -q -W --keep-going -b html Doc '$(BUILD)/docs'
+	@$(RUN) {docs_venv}/bin/python -m sphinx -q -W --keep-going -b doctest Doc '$(BUILD)/docs/doctest'
 
 .PHONY: clean
 clean: ## remove build/$(VARIANT)

@@ -40,29 +40,31 @@ def run(project, args):
     result = Build(project, variant, pristine.folder(project, release)
                    if variant.pristine else project.src, args.jobs)
     names = {'python': str(result.python), 'pristine': str(pristine.folder(project, release)),
-             'venv': str(_venv(project, variant))}
+             'venv': str(_venv(project, variant, 'tests')),
+             'docs_venv': str(_venv(project, variant, 'docs'))}
     command = [*result.variant.wrapper(), *(word.format(**names) for word in args.command)]
     sys.stdout.flush()
     os.execvpe(command[0], command, result.environment())
 
 
 def venv(project, args):
-    """Have a virtual environment of the built python with tests/requirements.txt in it."""
+    """Have a virtual environment of the built python, with what the purpose requires in it."""
     result = build(project, args)
-    folder = _venv(project, result.variant)
-    requirements = project.root / 'tests' / 'requirements.txt'
+    folder = _venv(project, result.variant, args.purpose)
+    requirements = project.root / PURPOSES[args.purpose] / 'requirements.txt'
+    name = requirements.relative_to(project.root)
     # A venv holds a link to the python, and what is in site-packages suits its ABI.
     stamp = hashlib.sha256(requirements.read_bytes() + str(result.python).encode()).hexdigest()
     done = folder / '.ensemble'
     if done.is_file() and done.read_text() == stamp:
         return
-    errors.say(f'installing tests/requirements.txt in {project.relative(folder)}')
+    errors.say(f'installing {name} in {project.relative(folder)}')
     files.remove(folder)
     for command in ([*result.variant.wrapper(), result.python, '-m', 'venv', folder],
                     [*result.variant.wrapper(), folder / 'bin' / 'python', '-m', 'pip', 'install',
                      '--quiet', '--disable-pip-version-check', '--requirement', requirements]):
         if subprocess.run(command, env=result.environment()).returncode:
-            raise errors.Stop('the packages in tests/requirements.txt could not be installed; '
+            raise errors.Stop(f'the packages in {name} could not be installed; '
                               'is a package index set up for pip and within reach?')
     files.write_bytes(done, stamp.encode())
 
@@ -113,8 +115,13 @@ def list_variants(project, args):
         print(f'{"VARIANT=" + variant.name:<20} {variant.summary}')
 
 
-def _venv(project, variant):
-    return project.build / ('venv' if variant.name == 'release' else f'venv-{variant.name}')
+# What virtual environments are for, and whose requirements.txt they get.
+PURPOSES = {'tests': 'tests', 'docs': 'Doc'}
+
+
+def _venv(project, variant, purpose):
+    name = 'venv' if purpose == 'tests' else f'venv-{purpose}'
+    return project.build / (name if variant.name == 'release' else f'{name}-{variant.name}')
 
 
 VERBS = {'build': build, 'run': run, 'venv': venv, 'refresh': do_refresh, 'check': do_check,
@@ -131,6 +138,7 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     parser.add_argument('--prefix')
     parser.add_argument('--destdir')
+    parser.add_argument('--for', dest='purpose', choices=PURPOSES, default='tests')
     # argparse gives up on options that belong to a command of ours.
     arguments = sys.argv[1:]
     split = arguments.index('--') if '--' in arguments else len(arguments)

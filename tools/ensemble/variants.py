@@ -40,7 +40,7 @@ VARIANTS = {variant.name: variant for variant in (
             fixed_addresses=True),
     Variant('pgo', 'profile-guided and link-time optimised; takes half an hour',
             ('--enable-optimizations', '--with-lto')),
-    Variant('nogil', 'free-threaded; not yet built nor tested with Ensemble',
+    Variant('nogil', 'free-threaded; the engine takes items of lists and dicts without locking them yet',
             ('--disable-gil',)),
     Variant('stock', 'the same release and flags as release, without Ensemble', pristine=True),
 )}
