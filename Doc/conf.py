@@ -10,6 +10,8 @@ version = release = re.search(
     re.MULTILINE)[1]
 
 extensions = ['sphinx.ext.doctest']
+# As at the prompt: functions defined in an example belong to __main__.
+doctest_global_setup = "__name__ = '__main__'"
 exclude_patterns = ['requirements.txt']
 html_theme = 'alabaster'
 nitpicky = True

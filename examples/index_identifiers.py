@@ -145,8 +145,8 @@ def parse_args():
                         default=Path(sysconfig.get_path('stdlib')))
     parser.add_argument('-n', type=int, default=os.process_cpu_count() or 1,
                         help='number of interpreters (default: of processors)')
-    parser.add_argument('--rounds', type=int, default=3,
-                        help='how often each is timed (default: 3)')
+    parser.add_argument('--rounds', type=int, default=5,
+                        help='how often each is timed (default: 5)')
     args = parser.parse_args()
     if not args.tree.is_dir():
         parser.error(f'{args.tree} is not a folder')
