@@ -74,7 +74,11 @@ class ExecutionFailed(InterpreterError):
         errdisplay = getattr(self.excinfo, 'errdisplay', None)
         if errdisplay is None:
             return super().__str__()
-        return (f'{super().__str__()}\n\n'
+        # The traceback ends with the whole message.  Of a message that
+        # describes an ExecutionFailed in turn, one copy at each level is
+        # enough: with two, the text would double.
+        first_line = super().__str__().partition('\n')[0]
+        return (f'{first_line}\n\n'
                 f'Uncaught in the interpreter:\n\n{errdisplay.rstrip()}')
 
 

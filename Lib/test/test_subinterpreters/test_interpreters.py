@@ -173,6 +173,14 @@ class RunTests(TestCase):
             a.call(_ping_pong, a, b)
         self.assertIn('RecursionError', str(caught.exception))
 
+    def test_nested_failures_do_not_repeat_each_other(self):
+        interp = self.create()
+        with self.assertRaises(ExecutionFailed) as caught:
+            interp.call(_fail_nested, 5, interp)
+        text = str(caught.exception)
+        self.assertEqual(text.count('raise LookupError'), 1)
+        self.assertEqual(text.count('Uncaught in the interpreter'), 6)
+
     def test_syntax_error_and_exit_are_exceptions_like_others(self):
         interp = self.create()
         for code, name in (('x =', 'SyntaxError'),
@@ -460,6 +468,12 @@ class CloseTests(TestCase):
             kept[0].exec('import interpreters; x = interpreters.create()')
             ''')
         self.assertEqual(err, b'')
+
+
+def _fail_nested(n, interp):
+    if n == 0:
+        raise LookupError('innermost')
+    interp.call(_fail_nested, n - 1, interp)
 
 
 def _ping_pong(a, b):
