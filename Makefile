@@ -63,6 +63,10 @@ install: ## install the build (PREFIX=/usr/local DESTDIR=)
 	@$(call TOOL,install) $(if $(PREFIX),--prefix '$(PREFIX)') \
 		$(if $(DESTDIR),--destdir '$(DESTDIR)')
 
+.PHONY: bench
+bench: all ## the benchmarks, each against its peers in one run
+	@for program in benchmarks/*.py; do $(RUN) {python} $$program || exit 1; done
+
 .PHONY: docs
 docs: all ## the documentation, in build/docs; its examples are run
 	@$(call TOOL,venv) --for docs

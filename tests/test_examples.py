@@ -1,4 +1,4 @@
-"""The examples run with the built python, and say what is true."""
+"""The examples and benchmarks run with the built python; examples say what is true."""
 
 import os
 import re
@@ -15,8 +15,8 @@ def run(root):
     if probe.returncode:
         pytest.skip(f'{python} is not a python of this project')
 
-    def run(name, *args):
-        return subprocess.run([python, root / 'examples' / name, *map(str, args)],
+    def run(name, *args, folder='examples'):
+        return subprocess.run([python, root / folder / name, *map(str, args)],
                               text=True, capture_output=True)
 
     return run
@@ -59,3 +59,12 @@ def test_index_refuses_bad_input(run, tmp_path):
         assert done.returncode != 0
         assert message in done.stderr
         assert 'Traceback' not in done.stderr
+
+
+def test_benchmark_of_creating_measures_both(run):
+    done = run('create_close.py', '--rounds', 1, '--cycles', 2, folder='benchmarks')
+    assert (done.returncode, done.stderr) == (0, '')
+    number = r'\d+\.\d+'
+    for name in ('interpreters', '_interpreters'):
+        assert re.search(rf'^{name} +{number} \({number} to {number}\) +{number} ', done.stdout,
+                         re.MULTILINE)
