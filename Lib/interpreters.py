@@ -172,7 +172,12 @@ class Interpreter:
                 if owned:
                     raise
             else:
-                weakref.finalize(self, _engine.decref, id).atexit = False
+                try:
+                    ref = weakref.finalize(self, _engine.decref, id)
+                except BaseException:
+                    _engine.decref(id)
+                    raise
+                ref.atexit = False
             # A finalizer or signal handler that ran meanwhile in this thread
             # may have come here first.
             return cls._known.setdefault(id, self)

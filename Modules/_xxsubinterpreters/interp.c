@@ -163,8 +163,11 @@ detach(PyThreadState *tstate, PyThreadState *home)
 }
 
 /* Each visit nests the C stack deeper, but its thread state would begin with
-   the full allowance.  What a visit itself takes, in units of the allowance: */
+   the full allowance.  What a visit itself takes, in units of the allowance,
+   and what must be left for it: close to its end objects are not deallocated
+   but deposited, to be freed when there is more of it again. */
 #define VISIT_C_RECURSION 50
+#define VISIT_C_RECURSION_LEFT (3 * Py_TRASHCAN_HEADROOM)
 
 int
 _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
@@ -198,7 +201,8 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
     visit->home = home;
     if (interp != home->interp) {
         int remaining = home->c_recursion_remaining - VISIT_C_RECURSION;
-        if (remaining > 0) {
+        int enough = remaining > VISIT_C_RECURSION_LEFT;
+        if (enough) {
             visit->tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
                                    &visit->home);
         }
@@ -206,7 +210,7 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
             lock();
             find(id)->inside--;
             unlock();
-            if (remaining > 0) {
+            if (enough) {
                 PyErr_NoMemory();
             }
             else {
