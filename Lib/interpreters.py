@@ -139,8 +139,8 @@ class Interpreter:
 
     There is at most one such object for an interpreter in each interpreter.
     One that was made by create() is closed when no interpreter holds an
-    object for it any more and no thread runs in it.  Interpreter(id) finds an existing one or raises
-    InterpreterNotFoundError.
+    object for it any more and no thread runs in it.  Interpreter(id) finds an
+    existing one or raises InterpreterNotFoundError.
     """
 
     _known = weakref.WeakValueDictionary()
