@@ -35,8 +35,9 @@ struct entry {
 
 /* The process-wide list.  The lock covers the list and every field of its
    entries; it is held for a few instructions, with nothing else taken or
-   called under it.  It may be taken under the runtime's HEAD_LOCK.  An entry is unlisted, and freed, by the atexit callback
-   of its interpreter, which runs when that is torn down by whatever means. */
+   called under it.  It may be taken under the runtime's HEAD_LOCK.  An entry
+   is unlisted, and freed, by the atexit callback of its interpreter, which runs
+   when that is torn down by whatever means. */
 static struct {
     PyMutex lock;
     struct entry *first;
