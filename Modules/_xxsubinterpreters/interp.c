@@ -170,6 +170,14 @@ detach(PyThreadState *tstate, PyThreadState *home)
 #define VISIT_C_RECURSION 50
 #define VISIT_C_RECURSION_LEFT (3 * Py_TRASHCAN_HEADROOM)
 
+static void
+not_inside(int64_t id)
+{
+    lock();
+    find(id)->inside--;
+    unlock();
+}
+
 int
 _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
 {
@@ -200,24 +208,22 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
 
     PyThreadState *home = PyThreadState_Get();
     visit->home = home;
-    if (interp != home->interp) {
-        int remaining = home->c_recursion_remaining - VISIT_C_RECURSION;
-        int enough = remaining > VISIT_C_RECURSION_LEFT;
-        if (enough) {
-            visit->tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
-                                   &visit->home);
-        }
+    int remaining = home->c_recursion_remaining - VISIT_C_RECURSION;
+    if (remaining <= VISIT_C_RECURSION_LEFT) {
+        not_inside(id);
+        PyErr_SetString(PyExc_RecursionError,
+                        "too many nested calls of interpreters");
+        return -1;
+    }
+    if (interp == home->interp) {
+        home->c_recursion_remaining = remaining;
+    }
+    else {
+        visit->tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
+                               &visit->home);
         if (visit->tstate == NULL) {
-            lock();
-            find(id)->inside--;
-            unlock();
-            if (enough) {
-                PyErr_NoMemory();
-            }
-            else {
-                PyErr_SetString(PyExc_RecursionError,
-                                "too many nested calls of interpreters");
-            }
+            not_inside(id);
+            PyErr_NoMemory();
             return -1;
         }
         visit->tstate->c_recursion_remaining = remaining;
@@ -243,9 +249,10 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
         }
         detach(visit->tstate, visit->home);
     }
-    lock();
-    find(visit->id)->inside--;
-    unlock();
+    else {
+        visit->home->c_recursion_remaining += VISIT_C_RECURSION;
+    }
+    not_inside(visit->id);
     close_if_unwanted(visit->id);
 }
 
@@ -272,9 +279,7 @@ _PyInterp_Create(void)
         return -1;
     }
     detach(tstate, home);
-    lock();
-    find(id)->inside--;
-    unlock();
+    not_inside(id);
     return id;
 }
 
@@ -387,16 +392,17 @@ turn_zombie(struct entry *e)
 /* What became of an attempt to end an interpreter. */
 enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
 
-/* End an interpreter that is CLOSING.  If it has threads of its own, wait for
-   them if `wait` and give up otherwise. */
+/* End an interpreter that is CLOSING, and was in life `before`, to which it
+   returns when it cannot end.  If it has threads of its own, wait for them if
+   `wait` and give up otherwise. */
 static enum ending
-end(struct entry *e, int wait)
+end(struct entry *e, enum life before, int wait)
 {
     PyInterpreterState *interp = e->interp;
     PyThreadState *home;
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
     if (tstate == NULL) {
-        set_life(e, ALIVE);
+        set_life(e, before);
         return OUT_OF_MEMORY;
     }
     enum ending result = ENDED;
@@ -424,7 +430,7 @@ end(struct entry *e, int wait)
         interp->finalizing = 0;
         detach(tstate, home);
         if (result == HAS_THREADS) {
-            set_life(e, ALIVE);
+            set_life(e, before);
         }
     }
     return result;
@@ -448,7 +454,7 @@ _PyInterp_Close(int64_t id)
     if (why != NULL) {
         return refused(id, why);
     }
-    switch (end(e, /*wait=*/1)) {
+    switch (end(e, ALIVE, /*wait=*/1)) {
     case HAS_THREADS:
         return refused(id, "has threads that cannot be waited for");
     case OUT_OF_MEMORY:
@@ -471,7 +477,7 @@ close_if_unwanted(int64_t id)
     unlock();
     if (unwanted) {
         PyObject *exc = PyErr_GetRaisedException();
-        (void)end(e, /*wait=*/0);
+        (void)end(e, ALIVE, /*wait=*/0);
         PyErr_SetRaisedException(exc);
     }
 }
@@ -566,7 +572,7 @@ _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg)
     unlock();
     if (last) {
         PyObject *exc = current != NULL ? PyErr_GetRaisedException() : NULL;
-        (void)end(e, /*wait=*/0);   /* else it stays listed */
+        (void)end(e, ZOMBIE, /*wait=*/0);   /* else it stays listed */
         if (current != NULL) {
             PyErr_SetRaisedException(exc);
         }

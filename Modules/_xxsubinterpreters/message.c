@@ -22,6 +22,15 @@ _PyMessage_Free(_PyMessage *message)
     PyMem_RawFree(message);
 }
 
+PyObject *
+_PyMessage_SplitName(PyObject *qualname)
+{
+    PyObject *dot = PyUnicode_FromString(".");
+    PyObject *names = dot != NULL ? PyUnicode_Split(qualname, dot, -1) : NULL;
+    Py_XDECREF(dot);
+    return names;
+}
+
 _PyChannelItem *
 _PyMessage_AsItem(_PyMessage *message)
 {

@@ -32,17 +32,6 @@ read_bytes(struct decoder *dec, size_t n)
     return result;
 }
 
-/* Fill a new list or tuple, which others may see before it is complete: code
-   that is imported meanwhile, through the garbage collector. */
-static void
-fill_with_none(PyObject **items, size_t n)
-{
-    assert(_Py_IsImmortal(Py_None));
-    for (size_t i = 0; i < n; i++) {
-        items[i] = Py_None;
-    }
-}
-
 #define READ(dec, var) memcpy(&(var), read_bytes((dec), sizeof(var)), sizeof(var))
 
 static size_t
@@ -89,6 +78,17 @@ keep(struct decoder *dec, size_t number, PyObject *obj)
 
 
 /* --- containers --------------------------------------------------------------- */
+
+/* Fill a new list or tuple, which others may see before it is complete: code
+   that is imported meanwhile, through the garbage collector. */
+static void
+fill_with_none(PyObject **items, size_t n)
+{
+    assert(_Py_IsImmortal(Py_None));
+    for (size_t i = 0; i < n; i++) {
+        items[i] = Py_None;
+    }
+}
 
 static PyObject *
 decode_list(struct decoder *dec, size_t number)
@@ -201,9 +201,7 @@ static PyObject *
 find_global(PyObject *module_name, PyObject *qualname)
 {
     PyObject *obj = PyImport_Import(module_name);
-    PyObject *dot = obj != NULL ? PyUnicode_FromString(".") : NULL;
-    PyObject *names = dot != NULL ? PyUnicode_Split(qualname, dot, -1) : NULL;
-    Py_XDECREF(dot);
+    PyObject *names = obj != NULL ? _PyMessage_SplitName(qualname) : NULL;
     if (names == NULL) {
         Py_XDECREF(obj);
         return NULL;

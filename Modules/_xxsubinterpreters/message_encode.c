@@ -397,15 +397,6 @@ str_attr(PyObject *obj, const char *name)
     return value;
 }
 
-static PyObject *
-split(PyObject *qualname)
-{
-    PyObject *dot = PyUnicode_FromString(".");
-    PyObject *names = dot != NULL ? PyUnicode_Split(qualname, dot, -1) : NULL;
-    Py_XDECREF(dot);
-    return names;
-}
-
 /* True if an import of `module` here finds exactly `obj` under `qualname`;
    -1 on errors. */
 static int
@@ -418,7 +409,7 @@ is_importable(PyObject *obj, PyObject *module, PyObject *qualname)
     if (found == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    PyObject *names = split(qualname);
+    PyObject *names = _PyMessage_SplitName(qualname);
     if (names == NULL) {
         Py_DECREF(found);
         return -1;

@@ -65,4 +65,8 @@ struct _PyMessage {
     unsigned char small[];
 };
 
+/* Return a new list of the names in a qualified name, or NULL with an
+   exception. */
+extern PyObject *_PyMessage_SplitName(PyObject *qualname);
+
 #endif /* !Py_XXSUBINTERPRETERS_MESSAGE_FORMAT_H */

@@ -60,10 +60,11 @@ class Build:
         """Run upstream's make with progress; the default target builds everything."""
         self._clean_interrupted()
         command = [*self.variant.wrapper(), 'make', f'-j{self.jobs}', *targets]
-        total = None if targets else self._count()
+        # A profile-guided build compiles everything three times, which no dry run shows.
+        total = None if targets or '--enable-optimizations' in self.variant.flags else self._count()
         progress = Progress(f'{label} {self.variant.name}', total)
         if total:
-            say(f'{total} files to compile with {self.jobs} jobs, '
+            say(f'{total} {"file" if total == 1 else "files"} to compile with {self.jobs} jobs, '
                 f'log in {self.project.relative(self.path / log)}')
         self.compiling.touch()
         self._run(command, log, progress, _object_in)
