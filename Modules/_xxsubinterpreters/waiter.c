@@ -1,48 +1,67 @@
-/* One thread waiting for one wake-up: spin, then park.  See waiter.h. */
+/* One wait for one wake-up, by a thread or by an event loop.  See waiter.h. */
 
 #include "Python.h"
-#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
+#include "pycore_lock.h"          // PyMutex_LockFlags()
+#include "pycore_parking_lot.h"   // Py_PARK_OK
+#include "pycore_signal.h"        // _PySignal_Tripped
 #include "pycore_time.h"          // _PyDeadline_Get()
 #include "waiter.h"
 
-#include <unistd.h>               // sysconf()
+#include <sched.h>                // sched_getaffinity()
 
 /* Life of `state`:
 
-       WAITING ---fire---> FIRED
-          |                  ^
-         park               fire
-          v                  |
-        PARKED --------------+
+       WAITING ---fire---> FIRED     the thread sees it and returns
+          |
+        sleep
+          v
+       SLEEPING --fire--> FIRED --wake--> WOKEN, and the semaphore is posted
 
-   Only the waiting thread goes from WAITING to PARKED, and from PARKED back
-   to WAITING when it stops sleeping without having been fired. */
-enum { WAITING, PARKED, FIRED };
+   Only the waiting thread goes to SLEEPING.  Once there it returns in one of two
+   ways: it has claimed the waiter itself, or the state is WOKEN and it has
+   passed the semaphore.  A wait by an event loop begins as SLEEPING. */
+enum { WAITING, SLEEPING, FIRED, WOKEN };
 
-/* How often to look before going to sleep.  One look takes a few
-   nanoseconds; waking a sleeping thread takes tens of microseconds on a
-   virtual machine.  With a single processor nobody can fire the waiter while
-   we look. */
-#define SPIN_LOOKS 2000
+/* How long to look before sleeping.  Attached, so short that nobody who wants
+   the GIL notices; detached, about as long as waking a sleeping thread takes,
+   which on a virtual machine is tens of microseconds: this way waiting costs
+   at most twice what it would if the future were known.  See
+   Doc/internals/layers.rst for measurements. */
+#define SPIN_ATTACHED_NS 3000
+#define SPIN_DETACHED_NS 50000
+#define LOOKS_BETWEEN_CLOCKS 16
 
-static inline void
-relax_cpu(void)
+/* Every thread that sleeps.  The lock covers the list and the links; it is held
+   for a few instructions, with nothing else taken or called under it, but by
+   _PyWaiter_Break(). */
+static struct {
+    PyMutex lock;
+    _PyWaiter *first;
+} sleeping;
+
+/* Threads that spin detached.  With as many of them as there are processors
+   nobody could fire what they wait for. */
+static int spinning = 0;            /* atomic */
+
+/* The main thread sleeps on this semaphore, which signal handlers post, in
+   whatever thread they run.  It lives as long as the process, since a handler
+   may be late; the others sleep on one on their stack. */
+static struct {
+    _PySemaphore sema;
+    int initialized;
+    int sleeps;                     /* atomic */
+} main_thread;
+
+int
+_PyWaiter_Processors(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
-static int
-spin_looks(void)
-{
-    static int looks = -1;          /* atomic; every thread finds the same */
-    int result = _Py_atomic_load_int_relaxed(&looks);
-    if (result < 0) {
-        result = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_LOOKS : 0;
-        _Py_atomic_store_int_relaxed(&looks, result);
+    static int processors = 0;      /* atomic; every thread finds the same */
+    int result = _Py_atomic_load_int_relaxed(&processors);
+    if (result == 0) {
+        cpu_set_t set;
+        result = sched_getaffinity(0, sizeof(set), &set) == 0
+                 ? CPU_COUNT(&set) : INT_MAX;
+        _Py_atomic_store_int_relaxed(&processors, result);
     }
     return result;
 }
@@ -50,73 +69,321 @@ spin_looks(void)
 void
 _PyWaiter_Init(_PyWaiter *waiter)
 {
+    waiter->claimed = 0;
     waiter->state = WAITING;
-}
-
-int
-_PyWaiter_Fired(_PyWaiter *waiter)
-{
-    return _Py_atomic_load_uint32(&waiter->state) == FIRED;
-}
-
-int
-_PyWaiter_Fire(_PyWaiter *waiter)
-{
-    uint32_t before = _Py_atomic_exchange_uint32(&waiter->state, FIRED);
-    assert(before != FIRED);
-    return before == PARKED;
+    waiter->result = NULL;
+    waiter->port = NULL;
 }
 
 void
-_PyWaiter_Unpark(const _PyWaiter *waiter)
+_PyWaiter_InitForPort(_PyWaiter *waiter, _PyPort *port)
 {
-    _PyParkingLot_UnparkAll(&waiter->state);
+    _PyWaiter_Init(waiter);
+    waiter->state = SLEEPING;
+    waiter->port = _PyPort_Incref(port);
 }
 
-static inline int
-is_set(const int *interrupted)
+_PyWaiter *
+_PyWaiter_FromEntry(_PyPortEntry *entry)
 {
-    return interrupted != NULL && _Py_atomic_load_int_relaxed(interrupted);
+    return _Py_CONTAINER_OF(entry, _PyWaiter, entry);
+}
+
+int
+_PyWaiter_Claim(_PyWaiter *waiter)
+{
+    uint32_t expected = 0;
+    return _Py_atomic_compare_exchange_uint32(&waiter->claimed, &expected, 1);
+}
+
+int
+_PyWaiter_IsClaimed(const _PyWaiter *waiter)
+{
+    return _Py_atomic_load_uint32_relaxed(&waiter->claimed);
+}
+
+void
+_PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken)
+{
+    assert(_PyWaiter_IsClaimed(waiter));
+    uint32_t before = _Py_atomic_exchange_uint32(&waiter->state, FIRED);
+    assert(before == WAITING || before == SLEEPING);
+    if (before == SLEEPING) {
+        waiter->next_woken = *woken;
+        *woken = waiter;
+    }
+}
+
+void
+_PyWaiter_Wake(_PyWaiter *woken)
+{
+    while (woken != NULL) {
+        _PyWaiter *waiter = woken;
+        woken = waiter->next_woken;
+        _PySemaphore *sema = waiter->sema;
+        _PyPort *port = waiter->port;
+        _Py_atomic_store_uint32(&waiter->state, WOKEN);
+        if (port != NULL) {
+            _PyPort_Post(port, &waiter->entry);
+        }
+        else {
+            _PySemaphore_Wakeup(sema);
+        }
+    }
+}
+
+
+/* --- spinning ------------------------------------------------------------- */
+
+static inline int
+is_fired(const _PyWaiter *waiter)
+{
+    return _Py_atomic_load_uint32_acquire(&waiter->state) == FIRED;
+}
+
+static PyTime_t
+now(void)
+{
+    PyTime_t t;
+    (void)PyTime_MonotonicRaw(&t);
+    return t;
+}
+
+static int
+spin(_PyWaiter *waiter, PyTime_t ns, const uintptr_t *attention, uintptr_t mask)
+{
+    PyTime_t end = 0;
+    do {
+        for (int i = 0; i < LOOKS_BETWEEN_CLOCKS; i++) {
+            if (is_fired(waiter)) {
+                return 1;
+            }
+            _PyWaiter_RelaxCPU();
+        }
+        if (attention != NULL
+            && (_Py_atomic_load_uintptr_relaxed(attention) & mask))
+        {
+            return 0;
+        }
+        if (end == 0) {
+            end = now() + ns;
+        }
+    } while (now() < end);
+    return 0;
+}
+
+int
+_PyWaiter_Spin(_PyWaiter *waiter, const uintptr_t *attention, uintptr_t mask)
+{
+    return _PyWaiter_Processors() > 1
+           && spin(waiter, SPIN_ATTACHED_NS, attention, mask);
+}
+
+static int
+spin_detached(_PyWaiter *waiter)
+{
+    int fired = 0;
+    if (_Py_atomic_add_int(&spinning, 1) + 1 < _PyWaiter_Processors()) {
+        fired = spin(waiter, SPIN_DETACHED_NS, NULL, 0);
+    }
+    _Py_atomic_add_int(&spinning, -1);
+    return fired || is_fired(waiter);
+}
+
+
+/* --- sleeping ------------------------------------------------------------- */
+
+static inline void
+lock_sleeping(void)
+{
+    PyMutex_LockFlags(&sleeping.lock, _Py_LOCK_DONT_DETACH);
+}
+
+static inline void
+unlock_sleeping(void)
+{
+    PyMutex_Unlock(&sleeping.lock);
+}
+
+static int
+is_set(const int *flag)
+{
+    return flag != NULL && _Py_atomic_load_int(flag);
+}
+
+/* Add the waiter to the list of all that sleep.  Whether the wait is to be
+   broken is known after that: _PyWaiter_Break() finds what is listed, and
+   what is listed later finds the flag set. */
+static int
+list_sleeping(_PyWaiter *waiter, const _PyWaiter_Breakers *breakers)
+{
+    waiter->breakers = breakers;
+    waiter->prev = NULL;
+    lock_sleeping();
+    waiter->next = sleeping.first;
+    if (waiter->next != NULL) {
+        waiter->next->prev = waiter;
+    }
+    sleeping.first = waiter;
+    int broken = is_set(breakers->stop[0]) || is_set(breakers->stop[1]);
+    unlock_sleeping();
+    return broken;
+}
+
+static void
+unlist_sleeping(_PyWaiter *waiter)
+{
+    lock_sleeping();
+    if (waiter->prev != NULL) {
+        waiter->prev->next = waiter->next;
+    }
+    else {
+        sleeping.first = waiter->next;
+    }
+    if (waiter->next != NULL) {
+        waiter->next->prev = waiter->prev;
+    }
+    unlock_sleeping();
+}
+
+/* Called by signal handlers, after they set their flag. */
+static void
+wake_main_thread(void)
+{
+    if (_Py_atomic_load_int(&main_thread.sleeps)) {
+        _PySemaphore_Wakeup(&main_thread.sema);
+    }
+}
+
+static void
+begin_sleep(_PyWaiter *waiter, _PySemaphore *own, int in_main_thread)
+{
+    if (!in_main_thread) {
+        _PySemaphore_Init(own);
+        waiter->sema = own;
+        return;
+    }
+    if (!main_thread.initialized) {
+        _PySemaphore_Init(&main_thread.sema);
+        main_thread.initialized = 1;
+        _Py_atomic_store_ptr_release(&_PySignal_Tripped, wake_main_thread);
+    }
+    waiter->sema = &main_thread.sema;
+    /* From here on, whoever sets the flag posts the semaphore. */
+    _Py_atomic_store_int(&main_thread.sleeps, 1);
+}
+
+static void
+end_sleep(_PySemaphore *own, int in_main_thread)
+{
+    if (in_main_thread) {
+        _Py_atomic_store_int(&main_thread.sleeps, 0);
+    }
+    else {
+        _PySemaphore_Destroy(own);
+    }
+}
+
+/* Sleep until the wait is over.  The waiter is SLEEPING and listed; `broken` is
+   whether it is to be broken already. */
+static _PyWaiter_Result
+sleep_until_over(_PyWaiter *waiter, PyTime_t deadline, const int *tripped,
+                 int broken)
+{
+    /* Why to give up.  FIRED stands for no reason. */
+    _PyWaiter_Result reason = broken ? _PyWaiter_BROKEN : _PyWaiter_FIRED;
+    int claimed_by_other = 0;
+    for (;;) {
+        if (reason == _PyWaiter_FIRED && is_set(tripped)) {
+            reason = _PyWaiter_SIGNAL;
+        }
+        if (reason != _PyWaiter_FIRED && !claimed_by_other) {
+            if (_PyWaiter_Claim(waiter)) {
+                return reason;
+            }
+            /* Too late: somebody is ending the wait, and will wake us. */
+            claimed_by_other = 1;
+        }
+        PyTime_t timeout = -1;
+        if (deadline >= 0 && !claimed_by_other) {
+            timeout = Py_MAX(_PyDeadline_Get(deadline), 0);
+        }
+        int r = _PySemaphore_Wait(waiter->sema, timeout, /*detach=*/0);
+        if (r == Py_PARK_OK && _Py_atomic_load_uint32(&waiter->state) == WOKEN) {
+            return waiter->result == waiter ? _PyWaiter_BROKEN
+                                            : _PyWaiter_FIRED;
+        }
+        if (r == Py_PARK_TIMEOUT) {
+            reason = _PyWaiter_TIMEOUT;
+        }
+        /* Else a signal was handled, here or in another thread. */
+    }
 }
 
 _PyWaiter_Result
-_PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline, const int *interrupted)
+_PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
+               const _PyWaiter_Breakers *breakers)
 {
-    for (int looks = spin_looks(); looks > 0; looks--) {
-        if (_PyWaiter_Fired(waiter)) {
-            return _PyWaiter_FIRED;
-        }
-        relax_cpu();
-    }
-
-    if (is_set(interrupted)) {
-        return _PyWaiter_INTR;
-    }
-    uint32_t expected = WAITING;
-    if (!_Py_atomic_compare_exchange_uint32(&waiter->state, &expected, PARKED)) {
-        assert(expected == FIRED);
+    assert(waiter->port == NULL);
+    if (spin_detached(waiter)) {
         return _PyWaiter_FIRED;
     }
-    for (;;) {
-        PyTime_t timeout = -1;
-        if (deadline >= 0) {
-            timeout = Py_MAX(_PyDeadline_Get(deadline), 0);
-        }
-        const uint32_t parked = PARKED;
-        int r = _PyParkingLot_Park(&waiter->state, &parked, sizeof(parked),
-                                   timeout, NULL, /*detach=*/0);
-        /* An unpark meant for an earlier waiter at this address may wake us;
-           only the state says whether we were fired. */
-        if (_PyWaiter_Fired(waiter)) {
-            return _PyWaiter_FIRED;
-        }
-        if (r == Py_PARK_TIMEOUT || r == Py_PARK_INTR) {
-            expected = PARKED;
-            if (!_Py_atomic_compare_exchange_uint32(&waiter->state, &expected,
-                                                    WAITING)) {
-                return _PyWaiter_FIRED;
-            }
-            return r == Py_PARK_INTR ? _PyWaiter_INTR : _PyWaiter_TIMEOUT;
+    int in_main_thread = breakers->tripped != NULL;
+    _PySemaphore own;
+    begin_sleep(waiter, &own, in_main_thread);
+    _PyWaiter_Result result = _PyWaiter_FIRED;
+    uint32_t expected = WAITING;
+    if (_Py_atomic_compare_exchange_uint32(&waiter->state, &expected, SLEEPING)) {
+        int broken = list_sleeping(waiter, breakers);
+        result = sleep_until_over(waiter, deadline, breakers->tripped, broken);
+        unlist_sleeping(waiter);
+    }
+    else {
+        assert(expected == FIRED);
+    }
+    end_sleep(&own, in_main_thread);
+    return result;
+}
+
+void
+_PyWaiter_Break(const int *stop)
+{
+    assert(is_set(stop));
+    _PyWaiter *woken = NULL;
+    lock_sleeping();
+    for (_PyWaiter *w = sleeping.first; w != NULL; w = w->next) {
+        if ((w->breakers->stop[0] == stop || w->breakers->stop[1] == stop)
+            && _PyWaiter_Claim(w))
+        {
+            w->result = w;          /* stands for broken */
+            _PyWaiter_Fire(w, &woken);
         }
     }
+    unlock_sleeping();
+    _PyWaiter_Wake(woken);
+}
+
+
+/* --- fork ----------------------------------------------------------------- */
+
+void
+_PyWaiter_BeforeFork(void)
+{
+    lock_sleeping();
+}
+
+void
+_PyWaiter_AfterForkParent(void)
+{
+    unlock_sleeping();
+}
+
+void
+_PyWaiter_AfterForkChild(void)
+{
+    sleeping.lock = (PyMutex){0};
+    sleeping.first = NULL;
+    _Py_atomic_store_int(&spinning, 0);
+    _Py_atomic_store_int(&main_thread.sleeps, 0);
+    main_thread.initialized = 0;    /* the thread that forked is the main one */
 }
