@@ -29,6 +29,7 @@ base type.
 """
 
 import atexit
+import enum
 import threading
 import weakref
 from concurrent.futures import Future
@@ -41,7 +42,13 @@ from _xxsubinterpreters import (
     ChannelFullError,
     InterpreterError,
     InterpreterNotFoundError,
+    ItemInterpreterDestroyed,
     NotShareableError,
+    Queue,
+    QueueEmpty,
+    QueueError,
+    QueueFull,
+    QueueNotFoundError,
     RecvChannel,
     SendChannel,
     is_shareable,
@@ -50,11 +57,15 @@ from _xxsubinterpreters import (
 __all__ = [
     'create', 'list_all', 'get_current', 'get_main', 'is_shareable',
     'Interpreter',
-    'create_channel', 'RecvChannel', 'SendChannel',
+    'create_channel', 'list_all_channels', 'select', 'RecvChannel',
+    'SendChannel',
+    'create_queue', 'Queue', 'UNBOUND', 'UNBOUND_ERROR', 'UNBOUND_REMOVE',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
     'NotShareableError',
     'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',
     'ChannelFullError',
+    'QueueError', 'QueueNotFoundError', 'QueueEmpty', 'QueueFull',
+    'ItemInterpreterDestroyed',
 ]
 
 
@@ -240,6 +251,15 @@ class Interpreter:
             raise ExecutionFailed(excinfo)
         return result
 
+    def interrupt(self):
+        """Raise KeyboardInterrupt in every call that is in progress.
+
+        It is raised when the call runs Python code next; a wait for a channel
+        is broken, code that waits for something else is not.  Nothing happens
+        to calls that begin later.  Returns how many calls there were.
+        """
+        return _engine.interrupt(self._id)
+
     def prepare_main(self, ns=None, /, **kwargs):
         """Set names in the interpreter's __main__ module.
 
@@ -327,3 +347,126 @@ def create_channel(capacity=0):
     received once, and messages arrive in the order in which they were sent.
     """
     return _engine.create_channel(capacity)
+
+
+def list_all_channels():
+    """Return (RecvChannel, SendChannel) for each channel, oldest first.
+
+    The ends are new ones, so while they are open the other side does not see
+    the channel closed.  A side of which no end is open is shown by an end that
+    is closed.
+    """
+    return _engine.list_all_channels()
+
+
+_MISSING = object()
+
+
+def select(*cases, timeout=None, default=_MISSING):
+    """Do the first of the cases that can be done; return (index, value).
+
+    Each case is a RecvChannel, to receive from, or a tuple (SendChannel, obj),
+    to send to; value is what was received, or None.  Blocks until one of them
+    is ready; of several that are, one is chosen at random.  timeout is in
+    seconds, None for no limit; TimeoutError means that nothing was sent or
+    received.  With a default it does not block, and returns (None, default) if
+    no case is ready.
+
+    A case whose channel is closed is ready: it raises ChannelClosedError, whose
+    attributes case and index tell which it was.
+    """
+    block = default is _MISSING
+    done = _engine.select(cases, block, timeout)
+    return done if done is not None else (None, default)
+
+
+# ---- queues ----
+
+class _Unbound(enum.IntEnum):
+    """What becomes of an item in a queue when its interpreter has ended."""
+
+    UNBOUND_REMOVE = 1
+    UNBOUND_ERROR = 2
+    UNBOUND = 3
+
+    def __repr__(self):
+        return f'interpreters.{self.name}'
+
+
+UNBOUND = _Unbound.UNBOUND                  # get() returns this instead
+UNBOUND_ERROR = _Unbound.UNBOUND_ERROR      # get() raises
+UNBOUND_REMOVE = _Unbound.UNBOUND_REMOVE    # get() passes it over
+
+
+def create_queue(maxsize=0, *, unbounditems=None):
+    """Return a new Queue for maxsize items; zero or less means no limit.
+
+    unbounditems is what becomes of an item whose interpreter ends before it is
+    taken, unless put() says otherwise: UNBOUND, UNBOUND_ERROR or
+    UNBOUND_REMOVE.  By default it stays what it is: items outlive the
+    interpreter that put them.  It applies to this object, not to others for the
+    same queue.
+    """
+    unbound = 0 if unbounditems is None else _Unbound(unbounditems)
+    return _engine.create_queue(maxsize if maxsize > 0 else None, unbound)
+
+
+# ---- asyncio ----
+
+# RecvChannel.arecv(), SendChannel.asend() and asynchronous iteration come here.
+# An operation that has to wait is posted to the port of its event loop, which
+# watches the port's file descriptor: no thread waits for it.
+
+class _LoopPort:
+    """The port of one event loop."""
+
+    _of_loop = weakref.WeakKeyDictionary()
+
+    def __init__(self, loop):
+        self.port = _engine.Port()
+        loop.add_reader(self.port.fileno(), self._collect)
+
+    def _collect(self):
+        for operation in self.port.collect():
+            future = operation.future
+            if not future.done():       # else its task was cancelled
+                future.set_result(None)
+
+    @classmethod
+    def get(cls, loop):
+        self = cls._of_loop.get(loop)
+        if self is None:
+            self = cls._of_loop[loop] = cls(loop)
+        return self.port
+
+
+async def _finish(operation, loop):
+    if not operation.done:
+        operation.future = loop.create_future()
+        try:
+            await operation.future
+        except BaseException:
+            operation.cancel()          # a message received goes back
+            raise
+    return operation.result()
+
+
+async def _arecv(channel):
+    import asyncio
+    loop = asyncio.get_running_loop()
+    return await _finish(_LoopPort.get(loop).recv(channel), loop)
+
+
+async def _asend(channel, obj):
+    import asyncio
+    loop = asyncio.get_running_loop()
+    return await _finish(_LoopPort.get(loop).send(channel, obj), loop)
+
+
+async def _anext(channel):
+    try:
+        return await _arecv(channel)
+    except ChannelClosedError:
+        if channel.closed:
+            raise
+    raise StopAsyncIteration

@@ -1,65 +1,80 @@
 /* Channels.  See channel.h for what the functions promise.
 
+   An operation that waits is *live* as long as nobody has claimed its waiter.
+   Operations that are not live are taken off the queues by whoever meets them.
+
    Invariants, true whenever a channel's lock is free:
 
-   1. At least one of the two wait queues is empty.
-   2. If a receiver waits, no item is buffered.
-   3. If a sender waits, the buffer is full (a rendezvous channel's always
-      is).
-   4. Waiting senders imply an open receiving end, and the other way round.
+   1. Live operations wait on one side only, unless they are cases of one
+      select.
+   2. If a live receiver waits, no item is buffered.
+   3. If a live sender waits, the buffer is full (a rendezvous channel's always
+      is), and a receiving end is open.
+   4. If a live receiver waits, a sending end is open.
    5. Buffered items imply an open receiving end.
+   6. There is a free place in the ring for each reservation, unless the channel
+      was emptied because nobody can receive from it any more.
 
-   Closing the last end of a side breaks 3 and 4 until it has woken the
-   threads that wait on the other side.  By then nobody is left who could
-   match them, and whoever comes anew is told so before any queue is looked
-   at.
+   Who tries an operation is not waiting for anything, so it is enough that it
+   claims the waiter of its counterpart.  A select keeps to that by locking all
+   its channels, which is why it is tried and left waiting in one step.
 
    A sender that finds a waiting receiver hands its item over directly; the
    buffer is not touched.  A receiver that makes room moves the first waiting
    sender's item into the buffer, so that order is kept.
 
-   The lock covers every field of the channel but `id` and `capacity`, which
-   never change, and the `closed` flag of its ends.  Under it nothing is
-   allocated, freed, unparked or destroyed: what is to be done afterwards is
-   collected in a list first.  It is taken without detaching, since its
-   holders never block.  No other lock is taken while it is held. */
+   The lock of a channel covers every field of it but those that never change,
+   and the `closed` flag of its ends.  Under it nothing is allocated, freed,
+   woken or destroyed.  It is taken without detaching, since its holders never
+   block.  Channels are locked together only in the order of their numbers. */
 
 #include "Python.h"
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "channel.h"
-#include "waiter.h"
 
-/* A thread that waits for one operation on one channel; lives on its stack.
-   Whoever takes it off its queue, or the thread itself, sets `status`. */
-struct parked_op {
-    struct parked_op *next, *prev;
-    const _PyChannelEnd *end;
-    _PyChannelItem *item;           /* to be sent, or what was received */
-    _PyChannel_Status status;
-    _PyWaiter waiter;
-};
+#include <pthread.h>              // pthread_atfork()
 
-struct wait_queue {
-    struct parked_op *first, *last;
-    Py_ssize_t length;
-};
-
-struct item_queue {
-    _PyChannelItem *first, **last;  /* last: where the next one goes */
+struct op_queue {
+    _PyChannelOp *first, *last;
+    Py_ssize_t messages;            /* operations that are not select cases */
 };
 
 struct _PyChannel {
+    /* Never change. */
     int64_t id;
     Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED */
+    int is_queue;
+
     PyMutex lock;
-    Py_ssize_t refs;                /* ends, closed ones included */
+    Py_ssize_t refs;                /* ends, closed ones included, and others */
     Py_ssize_t open[2];             /* open ends of each side */
-    struct wait_queue waiting[2];   /* parked operations of each side */
-    struct item_queue buffer;
-    Py_ssize_t length;              /* items in the buffer */
+    struct op_queue waiting[2];
+
+    /* The buffer: `length` items, the first at `head`, in a ring whose size is
+       zero or a power of two. */
+    _PyChannelItem *ring;
+    size_t ring_size;
+    size_t head;
+    size_t length;
+    size_t reserved;                /* places kept for items given back */
+    Py_ssize_t own_ends;            /* open ends inside buffered items */
+
+    /* Covered by the list's lock. */
+    _PyChannel *next, *prev;
 };
 
-static int64_t last_id = 0;         /* atomic */
+/* All channels, ordered by number.  The lock covers the list, the links and
+   `last_id`.  It may be held while a channel is locked, never the other way
+   round. */
+static struct {
+    PyMutex lock;
+    _PyChannel *first, *last;
+    int64_t last_id;
+    int handles_fork;
+} all;
+
+#define FIRST_RING 8
+#define KEPT_RING 1024              /* the largest one kept while empty */
 
 static inline _PyChannel_Side
 other(_PyChannel_Side side)
@@ -67,30 +82,82 @@ other(_PyChannel_Side side)
     return side == _PyChannel_RECV ? _PyChannel_SEND : _PyChannel_RECV;
 }
 
-static inline void
-lock(_PyChannel *ch)
+
+/* --- locking -------------------------------------------------------------- */
+
+/* How often to look at a lock before sleeping: its holder, if it runs, is done
+   much sooner. */
+#define LOCK_LOOKS 100
+
+static void
+lock_contended(_PyChannel *ch)
 {
+    if (_PyWaiter_Processors() > 1) {
+        for (int i = 0; i < LOCK_LOOKS; i++) {
+            if (_Py_atomic_load_uint8_relaxed(&ch->lock._bits) == _Py_UNLOCKED
+                && PyMutex_LockFast(&ch->lock._bits))
+            {
+                return;
+            }
+            _PyWaiter_RelaxCPU();
+        }
+    }
     PyMutex_LockFlags(&ch->lock, _Py_LOCK_DONT_DETACH);
 }
 
 static inline void
+lock(_PyChannel *ch)
+{
+    if (!PyMutex_LockFast(&ch->lock._bits)) {
+        lock_contended(ch);
+    }
+}
+
+#ifndef NDEBUG
+static void
+check_invariants(_PyChannel *ch)
+{
+    _PyWaiter *live[2] = {NULL, NULL};
+    for (int side = 0; side < 2; side++) {
+        for (_PyChannelOp *op = ch->waiting[side].first; op != NULL; op = op->next) {
+            if (!_PyWaiter_IsClaimed(op->waiter)) {
+                live[side] = op->waiter;
+                break;
+            }
+        }
+    }
+    _PyWaiter *receiver = live[_PyChannel_RECV];
+    _PyWaiter *sender = live[_PyChannel_SEND];
+    if (receiver != NULL) {
+        assert(sender == NULL || sender == receiver);
+        assert(ch->length == 0);
+        assert(ch->open[_PyChannel_SEND] > 0);
+    }
+    if (sender != NULL) {
+        assert(ch->capacity >= 0 && ch->length >= (size_t)ch->capacity);
+        assert(ch->open[_PyChannel_RECV] > 0);
+    }
+    assert(ch->length == 0 || ch->open[_PyChannel_RECV] > 0);
+    assert(ch->length + ch->reserved <= ch->ring_size || ch->ring == NULL);
+}
+#else
+#  define check_invariants(ch)
+#endif
+
+static inline void
 unlock(_PyChannel *ch)
 {
-    assert(ch->waiting[0].first == NULL || ch->waiting[1].first == NULL);
-    assert(ch->waiting[_PyChannel_RECV].first == NULL || ch->length == 0);
-    assert(ch->waiting[_PyChannel_SEND].first == NULL
-           || ch->length >= ch->capacity
-           || ch->open[_PyChannel_RECV] == 0);
-    assert(ch->length == 0 || ch->open[_PyChannel_RECV] > 0);
+    check_invariants(ch);
     PyMutex_Unlock(&ch->lock);
 }
 
 
-/* --- wait queues and the buffer: the lock is held ----------------------- */
+/* --- waiting operations: the lock is held --------------------------------- */
 
 static void
-enqueue(struct wait_queue *q, struct parked_op *op)
+enqueue(_PyChannel *ch, _PyChannelOp *op)
 {
+    struct op_queue *q = &ch->waiting[op->side];
     op->next = NULL;
     op->prev = q->last;
     if (q->last != NULL) {
@@ -100,12 +167,14 @@ enqueue(struct wait_queue *q, struct parked_op *op)
         q->first = op;
     }
     q->last = op;
-    q->length++;
+    q->messages += op->alone;
+    op->waiting = 1;
 }
 
 static void
-dequeue(struct wait_queue *q, struct parked_op *op)
+dequeue(_PyChannel *ch, _PyChannelOp *op)
 {
+    struct op_queue *q = &ch->waiting[op->side];
     if (op->prev != NULL) {
         op->prev->next = op->next;
     }
@@ -120,237 +189,779 @@ dequeue(struct wait_queue *q, struct parked_op *op)
         assert(q->last == op);
         q->last = op->prev;
     }
-    q->length--;
+    q->messages -= op->alone;
+    op->waiting = 0;
 }
 
-static void
-push(struct item_queue *q, _PyChannelItem *item)
+/* Claim the first live operation of a side; NULL if there is none. */
+static _PyChannelOp *
+claim_first(_PyChannel *ch, _PyChannel_Side side)
 {
-    item->next = NULL;
-    *q->last = item;
-    q->last = &item->next;
-}
-
-static _PyChannelItem *
-pop(struct item_queue *q)
-{
-    _PyChannelItem *item = q->first;
-    q->first = item->next;
-    if (q->first == NULL) {
-        q->last = &q->first;
+    _PyChannelOp *op;
+    while ((op = ch->waiting[side].first) != NULL) {
+        if (_PyWaiter_Claim(op->waiter)) {
+            return op;
+        }
+        dequeue(ch, op);
     }
-    return item;
+    return NULL;
 }
 
-/* Finish the waiting operation `op`.  Its thread may return at once and take
-   `op` with it: only the address of its waiter may be used afterwards, and
-   only if it is returned. */
-static const _PyWaiter *
-finish(_PyChannel *ch, struct parked_op *op, _PyChannel_Status status)
+/* Finish an operation that was claimed.  Its thread may return at once and take
+   `op` with it. */
+static void
+finish(_PyChannel *ch, _PyChannelOp *op, _PyChannel_Status status,
+       _PyWaiter **woken)
 {
-    const _PyWaiter *waiter = &op->waiter;
-    dequeue(&ch->waiting[op->end->side], op);
+    dequeue(ch, op);
     op->status = status;
-    return _PyWaiter_Fire(&op->waiter) ? waiter : NULL;
+    op->waiter->result = op;
+    _PyWaiter_Fire(op->waiter, woken);
+}
+
+/* Take an operation off whose waiter is claimed.  Takes the lock. */
+static void
+withdraw(_PyChannelOp *op)
+{
+    _PyChannel *ch = op->end->channel;
+    lock(ch);
+    if (op->waiting) {
+        dequeue(ch, op);
+    }
+    unlock(ch);
 }
 
 
-/* --- the two operations: the lock is held ------------------------------- */
+/* --- the buffer: the lock is held ----------------------------------------- */
 
-/* Both set *wake to a waiter to be unparked after unlocking, or to NULL. */
+static inline Py_ssize_t
+ends_in(_PyChannel *ch, const _PyChannelItem *item)
+{
+    return item->kind->count_ends == NULL
+           ? 0 : item->kind->count_ends(item->payload, ch);
+}
+
+static inline int
+is_full(const _PyChannel *ch)
+{
+    return ch->capacity != _PyChannel_UNBOUNDED
+           && ch->length >= (size_t)ch->capacity;
+}
+
+static inline void
+push(_PyChannel *ch, const _PyChannelItem *item)
+{
+    assert(ch->length < ch->ring_size);
+    ch->ring[(ch->head + ch->length) & (ch->ring_size - 1)] = *item;
+    ch->length++;
+    ch->own_ends += ends_in(ch, item);
+}
+
+static inline void
+push_front(_PyChannel *ch, const _PyChannelItem *item)
+{
+    assert(ch->length < ch->ring_size);
+    ch->head = (ch->head - 1) & (ch->ring_size - 1);
+    ch->ring[ch->head] = *item;
+    ch->length++;
+    ch->own_ends += ends_in(ch, item);
+}
+
+static inline void
+pop(_PyChannel *ch, _PyChannelItem *item)
+{
+    assert(ch->length > 0);
+    *item = ch->ring[ch->head];
+    ch->head = (ch->head + 1) & (ch->ring_size - 1);
+    ch->length--;
+    ch->own_ends -= ends_in(ch, item);
+}
+
+/* A ring that was taken out of its channel. */
+struct ring {
+    _PyChannelItem *items;
+    size_t size;
+    size_t head;
+    size_t length;
+};
+
+static struct ring
+take_ring(_PyChannel *ch)
+{
+    struct ring ring = {ch->ring, ch->ring_size, ch->head, ch->length};
+    ch->ring = NULL;
+    ch->ring_size = ch->head = ch->length = 0;
+    ch->own_ends = 0;
+    return ring;
+}
+
+/* A large ring is given up when it is empty. */
+static _PyChannelItem *
+surplus_ring(_PyChannel *ch)
+{
+    if (ch->length == 0 && ch->ring_size > KEPT_RING && ch->reserved == 0) {
+        return take_ring(ch).items;
+    }
+    return NULL;
+}
+
+static inline int
+ring_is_full(const _PyChannel *ch)
+{
+    return ch->length + ch->reserved >= ch->ring_size;
+}
+
+/* Make room for one item more, with the lock free; somebody else may take it.
+   Return -1 when out of memory. */
+static int
+grow_ring(_PyChannel *ch)
+{
+    lock(ch);
+    int full = ring_is_full(ch);
+    size_t size = ch->ring_size > 0 ? 2 * ch->ring_size : FIRST_RING;
+    unlock(ch);
+    if (!full) {
+        return 0;
+    }
+    if (size > (size_t)PY_SSIZE_T_MAX / sizeof(_PyChannelItem)) {
+        return -1;
+    }
+    _PyChannelItem *ring = PyMem_RawMalloc(size * sizeof(_PyChannelItem));
+    if (ring == NULL) {
+        return -1;
+    }
+    lock(ch);
+    if (size > ch->ring_size) {
+        /* The part up to the end of the old ring, then the rest. */
+        size_t part = Py_MIN(ch->length, ch->ring_size - ch->head);
+        if (ch->length > 0) {
+            memcpy(ring, ch->ring + ch->head, part * sizeof(*ring));
+            memcpy(ring + part, ch->ring, (ch->length - part) * sizeof(*ring));
+        }
+        _PyChannelItem *old = ch->ring;
+        ch->ring = ring;
+        ch->ring_size = size;
+        ch->head = 0;
+        ring = old;
+    }
+    unlock(ch);
+    PyMem_RawFree(ring);
+    return 0;
+}
+
+/* Destroy items, which may hold the last ends of other channels, and these
+   items in turn: what comes up while a thread is in here waits until it is
+   back, so that a long chain of channels needs no deep stack. */
+static void
+destroy_ring(struct ring ring)
+{
+    struct pending {
+        struct ring ring;
+        struct pending *next;
+    };
+    static _Py_thread_local struct pending *pending = NULL;
+    static _Py_thread_local int destroying = 0;
+
+    if (destroying && ring.length > 0) {
+        struct pending *p = PyMem_RawMalloc(sizeof(*p));
+        if (p != NULL) {
+            *p = (struct pending){ring, pending};
+            pending = p;
+            return;
+        }
+        /* Out of memory: the stack will have to do. */
+    }
+    int outermost = !destroying;
+    destroying = 1;
+    for (;;) {
+        for (size_t i = 0; i < ring.length; i++) {
+            _PyChannelItem_Destroy(ring.items[(ring.head + i) & (ring.size - 1)]);
+        }
+        PyMem_RawFree(ring.items);
+        if (!outermost || pending == NULL) {
+            break;
+        }
+        struct pending *p = pending;
+        pending = p->next;
+        ring = p->ring;
+        PyMem_RawFree(p);
+    }
+    if (outermost) {
+        destroying = 0;
+    }
+}
+
+
+/* --- the two operations: the lock is held --------------------------------- */
+
+/* As a status, and never seen outside: the ring is too small. */
+#define NEEDS_ROOM ((_PyChannel_Status)-1)
 
 static _PyChannel_Status
-send_locked(_PyChannelEnd *end, _PyChannelItem *item, const _PyWaiter **wake)
+send_locked(_PyChannelOp *op, _PyWaiter **woken)
 {
+    _PyChannelEnd *end = op->end;
     _PyChannel *ch = end->channel;
-    assert(end->side == _PyChannel_SEND);
-    *wake = NULL;
     if (end->closed) {
         return _PyChannel_END_CLOSED;
     }
     if (ch->open[_PyChannel_RECV] == 0) {
         return _PyChannel_CLOSED;
     }
-    struct parked_op *receiver = ch->waiting[_PyChannel_RECV].first;
+    _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
     if (receiver != NULL) {
-        receiver->item = item;
-        *wake = finish(ch, receiver, _PyChannel_OK);
+        receiver->item = op->item;
+        finish(ch, receiver, _PyChannel_OK, woken);
         return _PyChannel_OK;
     }
-    if (ch->capacity == _PyChannel_UNBOUNDED || ch->length < ch->capacity) {
-        push(&ch->buffer, item);
-        ch->length++;
-        return _PyChannel_OK;
+    if (is_full(ch)) {
+        return _PyChannel_WOULD_BLOCK;
     }
-    return _PyChannel_WOULD_BLOCK;
+    if (ring_is_full(ch)) {
+        return NEEDS_ROOM;
+    }
+    push(ch, &op->item);
+    return _PyChannel_OK;
+}
+
+/* Move the items of waiting senders into the room that a receiver made. */
+static inline void
+refill(_PyChannel *ch, _PyWaiter **woken)
+{
+    _PyChannelOp *sender;
+    while (ch->waiting[_PyChannel_SEND].first != NULL
+           && !is_full(ch) && !ring_is_full(ch)
+           && (sender = claim_first(ch, _PyChannel_SEND)) != NULL)
+    {
+        push(ch, &sender->item);
+        finish(ch, sender, _PyChannel_OK, woken);
+    }
 }
 
 static _PyChannel_Status
-recv_locked(_PyChannelEnd *end, _PyChannelItem **item, const _PyWaiter **wake)
+recv_locked(_PyChannelOp *op, _PyWaiter **woken)
 {
+    _PyChannelEnd *end = op->end;
     _PyChannel *ch = end->channel;
-    assert(end->side == _PyChannel_RECV);
-    *wake = NULL;
     if (end->closed) {
         return _PyChannel_END_CLOSED;
     }
-    struct parked_op *sender = ch->waiting[_PyChannel_SEND].first;
     if (ch->length > 0) {
-        *item = pop(&ch->buffer);
-        if (sender == NULL) {
-            ch->length--;
-        }
-        else {
-            push(&ch->buffer, sender->item);
-            *wake = finish(ch, sender, _PyChannel_OK);
-        }
+        pop(ch, &op->item);
+        refill(ch, woken);
         return _PyChannel_OK;
     }
+    _PyChannelOp *sender = claim_first(ch, _PyChannel_SEND);
     if (sender != NULL) {           /* rendezvous */
-        *item = sender->item;
-        *wake = finish(ch, sender, _PyChannel_OK);
+        op->item = sender->item;
+        finish(ch, sender, _PyChannel_OK, woken);
         return _PyChannel_OK;
     }
-    if (ch->open[_PyChannel_SEND] == 0) {
-        return _PyChannel_CLOSED;
-    }
-    return _PyChannel_WOULD_BLOCK;
+    return ch->open[_PyChannel_SEND] == 0 ? _PyChannel_CLOSED
+                                          : _PyChannel_WOULD_BLOCK;
 }
 
-static _PyChannel_Status
-try_locked(_PyChannelEnd *end, _PyChannelItem **item, const _PyWaiter **wake)
+static inline _PyChannel_Status
+try_locked(_PyChannelOp *op, _PyWaiter **woken)
 {
-    return end->side == _PyChannel_SEND ? send_locked(end, *item, wake)
-                                        : recv_locked(end, item, wake);
+    assert(op->end->sides & (1 << op->side));
+    return op->side == _PyChannel_SEND ? send_locked(op, woken)
+                                       : recv_locked(op, woken);
 }
 
+
+/* --- one operation -------------------------------------------------------- */
+
+/* Try it; if it would block, leave it waiting if there is a waiter. */
 static _PyChannel_Status
-try_op(_PyChannelEnd *end, _PyChannelItem **item)
+begin(_PyChannelOp *op, _PyWaiter *waiter)
 {
-    const _PyWaiter *wake;
-    lock(end->channel);
-    _PyChannel_Status status = try_locked(end, item, &wake);
-    unlock(end->channel);
-    if (wake != NULL) {
-        _PyWaiter_Unpark(wake);
+    _PyChannel *ch = op->end->channel;
+    _PyWaiter *woken = NULL;
+    _PyChannelItem *surplus = NULL;
+    _PyChannel_Status status;
+    for (;;) {
+        lock(ch);
+        status = try_locked(op, &woken);
+        if (status != NEEDS_ROOM) {
+            break;
+        }
+        unlock(ch);
+        if (grow_ring(ch) < 0) {
+            return op->status = _PyChannel_NO_MEMORY;
+        }
     }
+    if (status == _PyChannel_OK) {
+        surplus = surplus_ring(ch);
+    }
+    /* Before it is known to others, who may finish it at any time. */
+    op->status = status;
+    if (status == _PyChannel_WOULD_BLOCK && waiter != NULL) {
+        op->waiter = waiter;
+        op->alone = 1;
+        enqueue(ch, op);
+    }
+    unlock(ch);
+    _PyWaiter_Wake(woken);
+    PyMem_RawFree(surplus);
     return status;
 }
 
+_PyChannel_Status
+_PyChannel_Try(_PyChannelOp *op)
+{
+    return begin(op, NULL);
+}
+
+int
+_PyChannel_Begin(_PyChannelOp *op, _PyWaiter *waiter)
+{
+    return begin(op, waiter) != _PyChannel_WOULD_BLOCK;
+}
+
 static _PyChannel_Status
-wait_op(_PyChannelEnd *end, _PyChannelItem **item, PyTime_t deadline,
-        const int *interrupted)
+unsuccessful(_PyWaiter_Result result)
+{
+    switch (result) {
+    case _PyWaiter_TIMEOUT:
+        return _PyChannel_TIMEOUT;
+    case _PyWaiter_SIGNAL:
+        return _PyChannel_SIGNAL;
+    case _PyWaiter_BROKEN:
+        return _PyChannel_BROKEN;
+    default:
+        Py_UNREACHABLE();
+    }
+}
+
+_PyChannel_Status
+_PyChannel_Wait(_PyChannelOp *op, PyTime_t deadline,
+                const _PyWaiter_Breakers *breakers)
+{
+    _PyWaiter_Result result = _PyWaiter_Wait(op->waiter, deadline, breakers);
+    if (result != _PyWaiter_FIRED) {
+        withdraw(op);
+        op->status = unsuccessful(result);
+    }
+    return op->status;
+}
+
+Py_ssize_t
+_PyChannel_Drain(_PyChannelEnd *end, _PyChannelItem *items, Py_ssize_t n,
+                 _PyChannel_Status *status)
 {
     _PyChannel *ch = end->channel;
-    const _PyWaiter *wake;
+    _PyChannelOp op = {.end = end, .side = _PyChannel_RECV};
+    _PyWaiter *woken = NULL;
+    Py_ssize_t got = 0;
     lock(ch);
-    _PyChannel_Status status = try_locked(end, item, &wake);
-    if (status != _PyChannel_WOULD_BLOCK) {
-        unlock(ch);
-        if (wake != NULL) {
-            _PyWaiter_Unpark(wake);
+    *status = _PyChannel_OK;
+    while (got < n && *status == _PyChannel_OK) {
+        *status = recv_locked(&op, &woken);
+        if (*status == _PyChannel_OK) {
+            items[got++] = op.item;
         }
-        return status;
     }
-    struct parked_op op = {.end = end, .item = *item};
-    _PyWaiter_Init(&op.waiter);
-    enqueue(&ch->waiting[end->side], &op);
+    _PyChannelItem *surplus = surplus_ring(ch);
     unlock(ch);
+    _PyWaiter_Wake(woken);
+    PyMem_RawFree(surplus);
+    return got;
+}
 
-    _PyWaiter_Result r = _PyWaiter_Wait(&op.waiter, deadline,
-                                        interrupted);
-    if (r != _PyWaiter_FIRED) {
-        lock(ch);
-        if (!_PyWaiter_Fired(&op.waiter)) {
-            dequeue(&ch->waiting[end->side], &op);
-            op.status = r == _PyWaiter_TIMEOUT ? _PyChannel_TIMEOUT
-                                               : _PyChannel_INTR;
-        }
-        unlock(ch);
+
+/* --- select --------------------------------------------------------------- */
+
+static int
+compare_channels(const void *a, const void *b)
+{
+    int64_t x = (*(_PyChannel *const *)a)->id, y = (*(_PyChannel *const *)b)->id;
+    return (x > y) - (x < y);
+}
+
+void
+_PyChannel_SelectInit(_PyChannelSelect *select)
+{
+    for (Py_ssize_t i = 0; i < select->n; i++) {
+        select->channels[i] = select->ops[i].end->channel;
     }
-    *item = op.item;
-    return op.status;
+    qsort(select->channels, select->n, sizeof(_PyChannel *), compare_channels);
+    Py_ssize_t n = 0;
+    for (Py_ssize_t i = 0; i < select->n; i++) {
+        if (n == 0 || select->channels[n - 1] != select->channels[i]) {
+            select->channels[n++] = select->channels[i];
+        }
+    }
+    select->n_channels = n;
 }
 
-_PyChannel_Status
-_PyChannel_Send(_PyChannelEnd *end, _PyChannelItem *item)
+static void
+lock_all(const _PyChannelSelect *select)
 {
-    assert(end->side == _PyChannel_SEND);
-    return try_op(end, &item);
+    for (Py_ssize_t i = 0; i < select->n_channels; i++) {
+        lock(select->channels[i]);
+    }
 }
 
-_PyChannel_Status
-_PyChannel_SendWait(_PyChannelEnd *end, _PyChannelItem *item,
-                    PyTime_t deadline, const int *interrupted)
+static void
+unlock_all(const _PyChannelSelect *select)
 {
-    assert(end->side == _PyChannel_SEND);
-    return wait_op(end, &item, deadline, interrupted);
+    for (Py_ssize_t i = select->n_channels - 1; i >= 0; i--) {
+        unlock(select->channels[i]);
+    }
 }
 
-_PyChannel_Status
-_PyChannel_Recv(_PyChannelEnd *end, _PyChannelItem **item)
+/* A number from 0 to n - 1, from a generator of each thread (xorshift64*,
+   Vigna 2016). */
+static Py_ssize_t
+random_below(Py_ssize_t n)
 {
-    assert(end->side == _PyChannel_RECV);
-    *item = NULL;
-    return try_op(end, item);
+    static _Py_thread_local uint64_t x = 0;
+    if (x == 0) {
+        x = (uint64_t)(uintptr_t)&x | 1;
+    }
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    return (Py_ssize_t)(((x * 0x2545F4914F6CDD1Du) >> 33) % (uint64_t)n);
 }
 
-_PyChannel_Status
-_PyChannel_RecvWait(_PyChannelEnd *end, _PyChannelItem **item,
-                    PyTime_t deadline, const int *interrupted)
+/* Try the cases; if all would block, leave them waiting if there is a waiter. */
+static _PyChannelOp *
+select_begin(_PyChannelSelect *select, _PyWaiter *waiter)
 {
-    assert(end->side == _PyChannel_RECV);
-    *item = NULL;
-    return wait_op(end, item, deadline, interrupted);
+    if (select->n == 0) {
+        return NULL;
+    }
+    _PyWaiter *woken = NULL;
+    _PyChannelOp *done = NULL;
+    Py_ssize_t start = random_below(select->n);
+    for (;;) {
+        _PyChannelOp *needs_room = NULL;
+        lock_all(select);
+        for (Py_ssize_t i = 0; i < select->n && done == NULL; i++) {
+            Py_ssize_t k = start + i;
+            _PyChannelOp *op = &select->ops[k < select->n ? k : k - select->n];
+            op->status = try_locked(op, &woken);
+            if (op->status == NEEDS_ROOM) {
+                needs_room = op;
+                break;
+            }
+            if (op->status != _PyChannel_WOULD_BLOCK) {
+                done = op;
+            }
+        }
+        if (needs_room == NULL) {
+            break;
+        }
+        unlock_all(select);
+        if (grow_ring(needs_room->end->channel) < 0) {
+            needs_room->status = _PyChannel_NO_MEMORY;
+            return needs_room;
+        }
+    }
+    if (done == NULL && waiter != NULL) {
+        for (Py_ssize_t i = 0; i < select->n; i++) {
+            select->ops[i].waiter = waiter;
+            select->ops[i].alone = 0;
+            enqueue(select->ops[i].end->channel, &select->ops[i]);
+        }
+    }
+    unlock_all(select);
+    _PyWaiter_Wake(woken);
+    return done;
+}
+
+_PyChannelOp *
+_PyChannel_SelectTry(_PyChannelSelect *select)
+{
+    return select_begin(select, NULL);
+}
+
+_PyChannelOp *
+_PyChannel_SelectBegin(_PyChannelSelect *select, _PyWaiter *waiter)
+{
+    return select_begin(select, waiter);
+}
+
+_PyChannelOp *
+_PyChannel_SelectWait(_PyChannelSelect *select, PyTime_t deadline,
+                      const _PyWaiter_Breakers *breakers,
+                      _PyChannel_Status *status)
+{
+    _PyWaiter *waiter = select->ops[0].waiter;
+    _PyWaiter_Result result = _PyWaiter_Wait(waiter, deadline, breakers);
+    for (Py_ssize_t i = 0; i < select->n; i++) {
+        withdraw(&select->ops[i]);
+    }
+    if (result != _PyWaiter_FIRED) {
+        *status = unsuccessful(result);
+        return NULL;
+    }
+    _PyChannelOp *op = waiter->result;
+    *status = op->status;
+    return op;
 }
 
 
-/* --- ends ---------------------------------------------------------------- */
+/* --- operations of event loops -------------------------------------------- */
 
+static int
+reserve(_PyChannel *ch)
+{
+    for (;;) {
+        lock(ch);
+        int full = ring_is_full(ch);
+        ch->reserved += !full;
+        unlock(ch);
+        if (!full) {
+            return 0;
+        }
+        if (grow_ring(ch) < 0) {
+            return -1;
+        }
+    }
+}
+
+static void
+unreserve(_PyChannel *ch)
+{
+    lock(ch);
+    assert(ch->reserved > 0);
+    ch->reserved--;
+    unlock(ch);
+}
+
+int
+_PyChannel_BeginAsync(_PyChannelOp *op, _PyWaiter *waiter)
+{
+    _PyChannel *ch = op->end->channel;
+    int receiving = op->side == _PyChannel_RECV;
+    if (receiving && reserve(ch) < 0) {
+        op->status = _PyChannel_NO_MEMORY;
+        return 1;
+    }
+    int done = _PyChannel_Begin(op, waiter);
+    if (receiving && done && op->status != _PyChannel_OK) {
+        unreserve(ch);
+    }
+    return done;
+}
+
+int
+_PyChannel_CancelAsync(_PyChannelOp *op)
+{
+    if (!_PyWaiter_Claim(op->waiter)) {
+        return 0;
+    }
+    withdraw(op);
+    _PyChannel_EndAsync(op);
+    return 1;
+}
+
+void
+_PyChannel_EndAsync(_PyChannelOp *op)
+{
+    if (op->side == _PyChannel_RECV) {
+        unreserve(op->end->channel);
+    }
+}
+
+void
+_PyChannel_GiveBack(_PyChannelOp *op)
+{
+    _PyChannel *ch = op->end->channel;
+    _PyWaiter *woken = NULL;
+    int orphaned = 0;
+    assert(op->side == _PyChannel_RECV && op->status == _PyChannel_OK);
+    lock(ch);
+    ch->reserved--;
+    if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
+        orphaned = 1;
+    }
+    else {
+        _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
+        if (receiver != NULL) {
+            receiver->item = op->item;
+            finish(ch, receiver, _PyChannel_OK, &woken);
+        }
+        else {
+            push_front(ch, &op->item);
+        }
+    }
+    unlock(ch);
+    _PyWaiter_Wake(woken);
+    if (orphaned) {
+        _PyChannelItem_Destroy(op->item);
+    }
+}
+
+
+/* --- creating ------------------------------------------------------------- */
+
+static void before_fork(void);
+static void after_fork_parent(void);
+static void after_fork_child(void);
+
+static inline void
+lock_list(void)
+{
+    PyMutex_LockFlags(&all.lock, _Py_LOCK_DONT_DETACH);
+}
+
+static inline void
+unlock_list(void)
+{
+    PyMutex_Unlock(&all.lock);
+}
+
+/* The channel has a reference, which is the caller's, and no ends. */
+static _PyChannel *
+new_channel(Py_ssize_t capacity, int is_queue)
+{
+    _PyChannel *ch = PyMem_RawCalloc(1, sizeof(_PyChannel));
+    if (ch == NULL) {
+        return NULL;
+    }
+    ch->capacity = capacity;
+    ch->is_queue = is_queue;
+    ch->refs = 1;
+    lock_list();
+    int handles_fork = all.handles_fork;
+    if (!handles_fork) {
+        handles_fork = pthread_atfork(before_fork, after_fork_parent,
+                                      after_fork_child) == 0;
+        all.handles_fork = handles_fork;
+    }
+    if (handles_fork) {
+        ch->id = ++all.last_id;
+        ch->prev = all.last;
+        if (all.last != NULL) {
+            all.last->next = ch;
+        }
+        else {
+            all.first = ch;
+        }
+        all.last = ch;
+    }
+    unlock_list();
+    if (!handles_fork) {
+        PyMem_RawFree(ch);
+        return NULL;
+    }
+    return ch;
+}
+
+static void
+unlist(_PyChannel *ch)
+{
+    lock_list();
+    if (ch->prev != NULL) {
+        ch->prev->next = ch->next;
+    }
+    else {
+        all.first = ch->next;
+    }
+    if (ch->next != NULL) {
+        ch->next->prev = ch->prev;
+    }
+    else {
+        all.last = ch->prev;
+    }
+    unlock_list();
+}
+
+void
+_PyChannel_Decref(_PyChannel *ch)
+{
+    lock(ch);
+    Py_ssize_t refs = --ch->refs;
+    unlock(ch);
+    if (refs == 0) {
+        assert(ch->length == 0 && ch->reserved == 0);
+        unlist(ch);
+        PyMem_RawFree(ch->ring);
+        PyMem_RawFree(ch);
+    }
+}
+
+/* A new end of the given sides.  Those that `only_like_others` are closed if
+   no end of their side is open. */
 static _PyChannelEnd *
-new_end(_PyChannel *ch, _PyChannel_Side side)
+new_end(_PyChannel *ch, int sides, int only_like_others)
 {
     _PyChannelEnd *end = PyMem_RawMalloc(sizeof(_PyChannelEnd));
-    if (end != NULL) {
-        *end = (_PyChannelEnd){.channel = ch, .side = side};
+    if (end == NULL) {
+        return NULL;
     }
+    *end = (_PyChannelEnd){.channel = ch, .sides = sides};
+    lock(ch);
+    ch->refs++;
+    for (int side = 0; side < 2; side++) {
+        if (only_like_others && (sides & (1 << side)) && ch->open[side] == 0) {
+            end->closed = 1;
+        }
+    }
+    if (!end->closed) {
+        ch->open[_PyChannel_RECV] += (sides & _PyChannel_CAN_RECV) != 0;
+        ch->open[_PyChannel_SEND] += (sides & _PyChannel_CAN_SEND) != 0;
+    }
+    unlock(ch);
     return end;
 }
 
 int
 _PyChannel_New(Py_ssize_t capacity, _PyChannelEnd **recv, _PyChannelEnd **send)
 {
-    _PyChannel *ch = PyMem_RawCalloc(1, sizeof(_PyChannel));
-    *recv = new_end(ch, _PyChannel_RECV);
-    *send = new_end(ch, _PyChannel_SEND);
-    if (ch == NULL || *recv == NULL || *send == NULL) {
-        PyMem_RawFree(*send);
-        PyMem_RawFree(*recv);
-        PyMem_RawFree(ch);
-        *recv = *send = NULL;
+    *recv = *send = NULL;
+    _PyChannel *ch = new_channel(capacity, 0);
+    if (ch == NULL) {
         return -1;
     }
-    ch->id = _Py_atomic_add_int64(&last_id, 1) + 1;
-    ch->capacity = capacity;
-    ch->buffer.last = &ch->buffer.first;
-    ch->refs = 2;
-    ch->open[_PyChannel_RECV] = ch->open[_PyChannel_SEND] = 1;
+    *recv = new_end(ch, _PyChannel_CAN_RECV, 0);
+    *send = *recv != NULL ? new_end(ch, _PyChannel_CAN_SEND, 0) : NULL;
+    _PyChannel_Decref(ch);
+    if (*send == NULL) {
+        if (*recv != NULL) {
+            _PyChannelEnd_Free(*recv);
+            *recv = NULL;
+        }
+        return -1;
+    }
     return 0;
 }
+
+_PyChannelEnd *
+_PyChannel_NewQueue(Py_ssize_t capacity)
+{
+    _PyChannel *ch = new_channel(capacity, 1);
+    if (ch == NULL) {
+        return NULL;
+    }
+    _PyChannelEnd *end = new_end(ch, _PyChannel_CAN_BOTH, 0);
+    _PyChannel_Decref(ch);
+    return end;
+}
+
+
+/* --- ends ----------------------------------------------------------------- */
 
 _PyChannelEnd *
 _PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
 {
     _PyChannel *ch = end->channel;
     *status = _PyChannel_OK;
-    _PyChannelEnd *clone = new_end(ch, end->side);
+    _PyChannelEnd *clone = PyMem_RawMalloc(sizeof(_PyChannelEnd));
     if (clone == NULL) {
+        *status = _PyChannel_NO_MEMORY;
         return NULL;
     }
+    *clone = (_PyChannelEnd){.channel = ch, .sides = end->sides};
     lock(ch);
     int closed = end->closed;
     if (!closed) {
-        ch->open[end->side]++;
+        ch->open[_PyChannel_RECV] += (end->sides & _PyChannel_CAN_RECV) != 0;
+        ch->open[_PyChannel_SEND] += (end->sides & _PyChannel_CAN_SEND) != 0;
         ch->refs++;
     }
     unlock(ch);
@@ -362,104 +973,61 @@ _PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
     return clone;
 }
 
-/* Destroy a list of items.  Items may hold the last ends of other channels,
-   and these items in turn; what comes up while a thread is in here is appended
-   to its list, so that a long chain of channels needs no deep stack. */
+/* Finish every live operation of a side: those that wait through `end`, or, if
+   that is NULL, all.  The lock is held. */
 static void
-destroy_items(_PyChannelItem *items)
+finish_all(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
+           _PyChannel_Status status, _PyWaiter **woken)
 {
-    static _Py_thread_local struct item_queue pending;
-    static _Py_thread_local int destroying = 0;
-    int outermost = !destroying;
-    if (outermost) {
-        destroying = 1;
-        pending.last = &pending.first;
-    }
-    while (items != NULL) {
-        _PyChannelItem *next = items->next;
-        push(&pending, items);
-        items = next;
-    }
-    if (outermost) {
-        while (pending.first != NULL) {
-            _PyChannelItem *item = pop(&pending);
-            item->destroy(item);
-        }
-        destroying = 0;
-    }
-}
-
-/* Take one waiting operation that `end`'s closing ends off its queue: one that
-   waits through this end, or, when no end of its side is left, any of the
-   other side.  The lock is held.  Return false when there is none. */
-static int
-finish_one(_PyChannelEnd *end, const _PyWaiter **wake)
-{
-    _PyChannel *ch = end->channel;
-    for (struct parked_op *op = ch->waiting[end->side].first;
-         op != NULL; op = op->next)
-    {
-        if (op->end == end) {
-            *wake = finish(ch, op, _PyChannel_END_CLOSED);
-            return 1;
+    _PyChannelOp *next;
+    for (_PyChannelOp *op = ch->waiting[side].first; op != NULL; op = next) {
+        next = op->next;
+        if ((end == NULL || op->end == end) && _PyWaiter_Claim(op->waiter)) {
+            finish(ch, op, status, woken);
         }
     }
-    struct parked_op *op = ch->waiting[other(end->side)].first;
-    if (ch->open[end->side] == 0 && op != NULL) {
-        *wake = finish(ch, op, _PyChannel_CLOSED);
-        return 1;
-    }
-    return 0;
 }
 
 void
 _PyChannelEnd_Close(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
+    _PyWaiter *woken = NULL;
+    struct ring orphans = {0};
     lock(ch);
     if (end->closed) {
         unlock(ch);
         return;
     }
     end->closed = 1;
-    ch->open[end->side]--;
-    _PyChannelItem *orphans = NULL;
-    if (ch->open[_PyChannel_RECV] == 0) {
-        orphans = ch->buffer.first;
-        ch->buffer.first = NULL;
-        ch->buffer.last = &ch->buffer.first;
-        ch->length = 0;
-    }
-    /* One at a time, because nothing may be unparked under the lock and
-       there is no memory to remember many. */
-    const _PyWaiter *wake;
-    while (finish_one(end, &wake)) {
-        unlock(ch);
-        if (wake != NULL) {
-            _PyWaiter_Unpark(wake);
+    for (int side = 0; side < 2; side++) {
+        if (end->sides & (1 << side)) {
+            finish_all(ch, side, end, _PyChannel_END_CLOSED, &woken);
+            if (--ch->open[side] == 0) {
+                finish_all(ch, other(side), NULL, _PyChannel_CLOSED, &woken);
+            }
         }
-        lock(ch);
+    }
+    Py_ssize_t open = ch->open[_PyChannel_RECV] + ch->open[_PyChannel_SEND];
+    if (ch->length > 0
+        && (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends))
+    {
+        /* Nobody is left who could receive it, or all who could are inside. */
+        orphans = take_ring(ch);
     }
     unlock(ch);
-
-    if (orphans != NULL) {
-        destroy_items(orphans);
+    _PyWaiter_Wake(woken);
+    if (orphans.items != NULL) {
+        destroy_ring(orphans);
     }
 }
 
 void
 _PyChannelEnd_Free(_PyChannelEnd *end)
 {
-    _PyChannel *ch = end->channel;
     _PyChannelEnd_Close(end);
+    _PyChannel_Decref(end->channel);
     PyMem_RawFree(end);
-    lock(ch);
-    Py_ssize_t refs = --ch->refs;
-    unlock(ch);
-    if (refs == 0) {
-        assert(ch->buffer.first == NULL);
-        PyMem_RawFree(ch);
-    }
 }
 
 int
@@ -488,7 +1056,148 @@ _PyChannelEnd_Length(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
     lock(ch);
-    Py_ssize_t length = ch->length + ch->waiting[_PyChannel_SEND].length;
+    Py_ssize_t length = ch->length + ch->waiting[_PyChannel_SEND].messages;
     unlock(ch);
     return length;
+}
+
+int
+_PyChannelEnd_IsFull(_PyChannelEnd *end)
+{
+    _PyChannel *ch = end->channel;
+    lock(ch);
+    int full = is_full(ch);
+    unlock(ch);
+    return full;
+}
+
+
+/* --- all channels --------------------------------------------------------- */
+
+_PyChannel **
+_PyChannel_All(Py_ssize_t *n)
+{
+    Py_ssize_t size = 16;
+    for (;;) {
+        _PyChannel **result = PyMem_RawMalloc(size * sizeof(_PyChannel *));
+        if (result == NULL) {
+            return NULL;
+        }
+        Py_ssize_t found = 0;
+        lock_list();
+        for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+            found += !ch->is_queue;
+        }
+        *n = 0;
+        for (_PyChannel *ch = all.first;
+             ch != NULL && found <= size; ch = ch->next)
+        {
+            if (ch->is_queue) {
+                continue;
+            }
+            lock(ch);
+            if (ch->refs > 0) {     /* else it is about to be freed */
+                ch->refs++;
+                result[(*n)++] = ch;
+            }
+            unlock(ch);
+        }
+        unlock_list();
+        if (found <= size) {
+            return result;
+        }
+        PyMem_RawFree(result);
+        size = found + 16;
+    }
+}
+
+_PyChannelEnd *
+_PyChannel_NewEnd(_PyChannel *ch, _PyChannel_Side side)
+{
+    return new_end(ch, 1 << side, 1);
+}
+
+_PyChannelEnd *
+_PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
+{
+    lock_list();
+    _PyChannel *ch = all.last;
+    while (ch != NULL && ch->id > id) {
+        ch = ch->prev;
+    }
+    if (ch != NULL && ch->id == id && ch->is_queue) {
+        lock(ch);
+        if (ch->refs > 0) {
+            ch->refs++;
+            unlock(ch);
+        }
+        else {
+            unlock(ch);
+            ch = NULL;
+        }
+    }
+    else {
+        ch = NULL;
+    }
+    unlock_list();
+    if (ch == NULL) {
+        *status = _PyChannel_CLOSED;
+        return NULL;
+    }
+    _PyChannelEnd *end = new_end(ch, _PyChannel_CAN_BOTH, 1);
+    _PyChannel_Decref(ch);
+    *status = _PyChannel_NO_MEMORY;
+    if (end != NULL && end->closed) {
+        /* The last end went meanwhile. */
+        _PyChannelEnd_Free(end);
+        end = NULL;
+        *status = _PyChannel_CLOSED;
+    }
+    return end;
+}
+
+
+/* --- fork ----------------------------------------------------------------- */
+
+/* The thread that forks takes every lock of the engine first, in the order of
+   their ranks, so that the child finds all channels in order.  What waits in
+   them belongs to threads which the child does not have. */
+
+static void
+before_fork(void)
+{
+    lock_list();
+    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+        lock(ch);
+    }
+    _PyWaiter_BeforeFork();
+}
+
+static void
+after_fork_parent(void)
+{
+    _PyWaiter_AfterForkParent();
+    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+        unlock(ch);
+    }
+    unlock_list();
+}
+
+static void
+after_fork_child(void)
+{
+    _PyWaiter_AfterForkChild();
+    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+        for (int side = 0; side < 2; side++) {
+            for (_PyChannelOp *op = ch->waiting[side].first; op != NULL;
+                 op = op->next)
+            {
+                /* For those of event loops, which are still there. */
+                op->waiting = 0;
+            }
+            ch->waiting[side] = (struct op_queue){0};
+        }
+        _PyMutex_at_fork_reinit(&ch->lock);
+    }
+    _PyMutex_at_fork_reinit(&all.lock);
 }

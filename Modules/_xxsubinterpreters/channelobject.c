@@ -1,9 +1,7 @@
 /* RecvChannel and SendChannel: the Python objects over channel ends. */
 
 #include "Python.h"
-#include "pycore_pystate.h"       // _Py_ThreadCanHandleSignals()
-#include "pycore_runtime.h"       // _PyRuntime
-#include "pycore_time.h"          // _PyTime_FromSecondsObject()
+#include "blocking.h"
 #include "channelobject.h"
 #include "message.h"
 
@@ -24,8 +22,8 @@ class _xxsubinterpreters.SendChannel "ChannelObject *" "clinic_state()->SendChan
 PyObject *
 _PyChannelObject_New(_xxsub_state *state, _PyChannelEnd *end)
 {
-    PyTypeObject *type = end->side == _PyChannel_RECV ? state->RecvChannel
-                                                      : state->SendChannel;
+    PyTypeObject *type = end->sides == _PyChannel_CAN_RECV
+                         ? state->RecvChannel : state->SendChannel;
     ChannelObject *self = PyObject_New(ChannelObject, type);
     if (self == NULL) {
         _PyChannelEnd_Free(end);
@@ -48,12 +46,12 @@ channel_dealloc(PyObject *op)
 
 /* --- errors --------------------------------------------------------------- */
 
-/* Set the exception for a status other than OK. */
-static void
-raise_status(_xxsub_state *state, _PyChannelEnd *end, _PyChannel_Status status)
+void
+_PyChannelObject_RaiseStatus(_xxsub_state *state, const _PyChannelOp *op,
+                             _PyChannel_Status status)
 {
-    int receiving = end->side == _PyChannel_RECV;
-    long long id = _PyChannelEnd_ID(end);
+    int receiving = op->side == _PyChannel_RECV;
+    long long id = _PyChannelEnd_ID(op->end);
     switch (status) {
     case _PyChannel_WOULD_BLOCK:
         PyErr_Format(receiving ? state->ChannelEmptyError
@@ -69,13 +67,26 @@ raise_status(_xxsub_state *state, _PyChannelEnd *end, _PyChannel_Status status)
         PyErr_Format(state->ChannelClosedError,
                      "this end of channel %lld is closed", id);
         break;
+    case _PyChannel_NO_MEMORY:
+        PyErr_NoMemory();
+        break;
     case _PyChannel_TIMEOUT:
         PyErr_Format(PyExc_TimeoutError, "nothing %s channel %lld in time",
                      receiving ? "arrived from" : "was taken from", id);
         break;
-    default:
+    case _PyChannel_SIGNAL:
+    case _PyChannel_BROKEN:
+        assert(PyErr_Occurred());
+        break;
+    case _PyChannel_OK:
         Py_UNREACHABLE();
     }
+}
+
+_PyChannelEnd *
+_PyChannelObject_End(PyObject *op)
+{
+    return ((ChannelObject *)op)->end;
 }
 
 _PyChannelEnd *
@@ -85,44 +96,10 @@ _PyChannelObject_CloneEnd(_xxsub_state *state, PyObject *op)
     _PyChannel_Status status;
     _PyChannelEnd *clone = _PyChannelEnd_Clone(end, &status);
     if (clone == NULL) {
-        if (status == _PyChannel_OK) {
-            PyErr_NoMemory();
-        }
-        else {
-            raise_status(state, end, status);
-        }
+        const _PyChannelOp any = {.end = end};
+        _PyChannelObject_RaiseStatus(state, &any, status);
     }
     return clone;
-}
-
-/* Turn a timeout in seconds, or None, into a deadline.  Return -1 with an
-   exception if it is neither. */
-static int
-get_deadline(PyObject *timeout, PyTime_t *deadline)
-{
-    if (timeout == Py_None) {
-        *deadline = -1;
-        return 0;
-    }
-    PyTime_t t;
-    if (_PyTime_FromSecondsObject(&t, timeout, _PyTime_ROUND_TIMEOUT) < 0) {
-        return -1;
-    }
-    if (t < 0) {
-        PyErr_SetString(PyExc_ValueError, "timeout must not be negative");
-        return -1;
-    }
-    *deadline = _PyDeadline_Init(t);
-    return 0;
-}
-
-
-/* What a signal handler sets, if the calling thread is to handle signals. */
-static const int *
-signal_flag(void)
-{
-    return _Py_ThreadCanHandleSignals(PyInterpreterState_Get())
-           ? &_PyRuntime.signals.is_tripped : NULL;
 }
 
 
@@ -135,85 +112,44 @@ send_object(ChannelObject *self, PyObject *obj, int block, PyObject *timeout)
 {
     _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(self));
     PyTime_t deadline;
-    if (block && get_deadline(timeout, &deadline) < 0) {
+    if (_PyBlocking_GetDeadline(timeout, &deadline) < 0) {
         return -1;
     }
-    _PyMessage *message = _PyMessage_Encode(state, obj, "obj");
-    if (message == NULL) {
+    _PyChannelOp op = {.end = self->end, .side = _PyChannel_SEND};
+    if (_PyMessage_EncodeItem(state, obj, "obj", &op.item) < 0) {
         return -1;
     }
-    _PyChannelItem *item = _PyMessage_AsItem(message);
-    _PyChannel_Status status = _PyChannel_Send(self->end, item);
-    const int *interrupted = signal_flag();
-    while (block && (status == _PyChannel_WOULD_BLOCK
-                     || status == _PyChannel_INTR))
-    {
-        Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_SendWait(self->end, item, deadline, interrupted);
-        Py_END_ALLOW_THREADS
-        if (status == _PyChannel_INTR && PyErr_CheckSignals() < 0) {
-            break;
-        }
-    }
+    _PyChannel_Status status = block ? _PyBlocking_Do(&op, deadline)
+                                     : _PyChannel_Try(&op);
     if (status == _PyChannel_OK) {
         return 0;
     }
-    if (status != _PyChannel_INTR) {
-        raise_status(state, self->end, status);
-    }
+    _PyChannelObject_RaiseStatus(state, &op, status);
     PyObject *exc = PyErr_GetRaisedException();
-    _PyMessage_Free(message);       /* may run code */
+    _PyChannelItem_Destroy(op.item);    /* may run code */
     PyErr_SetRaisedException(exc);
     return -1;
 }
 
-static _PyChannel_Status
-receive_item(ChannelObject *self, int block, PyTime_t deadline,
-             _PyChannelItem **item)
-{
-    _PyChannel_Status status = _PyChannel_Recv(self->end, item);
-    const int *interrupted = signal_flag();
-    while (block && (status == _PyChannel_WOULD_BLOCK
-                     || status == _PyChannel_INTR))
-    {
-        Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_RecvWait(self->end, item, deadline, interrupted);
-        Py_END_ALLOW_THREADS
-        if (status == _PyChannel_INTR && PyErr_CheckSignals() < 0) {
-            break;
-        }
-    }
-    return status;
-}
-
+/* Receive and decode.  NULL with an exception, except that instead of one of
+   the status `quiet`, NULL is returned without. */
 static PyObject *
-decode_item(ChannelObject *self, _PyChannelItem *item)
+receive_object(ChannelObject *self, int block, PyObject *timeout,
+               _PyChannel_Status quiet)
 {
     _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(self));
-    _PyMessage *message = _PyMessage_FromItem(item);
-    PyObject *result = _PyMessage_Decode(state, message);
-    PyObject *exc = result == NULL ? PyErr_GetRaisedException() : NULL;
-    _PyMessage_Free(message);
-    if (exc != NULL) {
-        PyErr_SetRaisedException(exc);
-    }
-    return result;
-}
-
-static PyObject *
-receive_object(ChannelObject *self, int block, PyObject *timeout)
-{
-    PyTime_t deadline = -1;
-    if (block && get_deadline(timeout, &deadline) < 0) {
+    PyTime_t deadline;
+    if (_PyBlocking_GetDeadline(timeout, &deadline) < 0) {
         return NULL;
     }
-    _PyChannelItem *item;
-    _PyChannel_Status status = receive_item(self, block, deadline, &item);
+    _PyChannelOp op = {.end = self->end, .side = _PyChannel_RECV};
+    _PyChannel_Status status = block ? _PyBlocking_Do(&op, deadline)
+                                     : _PyChannel_Try(&op);
     if (status == _PyChannel_OK) {
-        return decode_item(self, item);
+        return _PyMessage_DecodeItem(state, op.item);
     }
-    if (status != _PyChannel_INTR) {
-        raise_status(_xxsub_state_by_type(Py_TYPE(self)), self->end, status);
+    if (status != quiet) {
+        _PyChannelObject_RaiseStatus(state, &op, status);
     }
     return NULL;
 }
@@ -339,7 +275,7 @@ _xxsubinterpreters_RecvChannel_recv_impl(ChannelObject *self,
                                          PyObject *timeout)
 /*[clinic end generated code: output=0a874ec0f469d8f2 input=37c5cd46354c096a]*/
 {
-    return receive_object(self, 1, timeout);
+    return receive_object(self, 1, timeout, _PyChannel_OK);
 }
 
 /*[clinic input]
@@ -358,32 +294,138 @@ _xxsubinterpreters_RecvChannel_recv_nowait_impl(ChannelObject *self,
                                                 PyObject *default_value)
 /*[clinic end generated code: output=c0b828f87cc009af input=4c81160d1b95695a]*/
 {
-    _PyChannelItem *item;
-    _PyChannel_Status status = receive_item(self, 0, -1, &item);
-    if (status == _PyChannel_OK) {
-        return decode_item(self, item);
-    }
-    if (status == _PyChannel_WOULD_BLOCK && default_value != NULL) {
+    PyObject *result = receive_object(self, 0, NULL,
+                                      default_value == NULL
+                                      ? _PyChannel_OK : _PyChannel_WOULD_BLOCK);
+    if (result == NULL && !PyErr_Occurred()) {
         return Py_NewRef(default_value);
     }
-    raise_status(_xxsub_state_by_type(Py_TYPE(self)), self->end, status);
-    return NULL;
+    return result;
 }
 
 static PyObject *
 recv_iternext(PyObject *op)
 {
-    ChannelObject *self = (ChannelObject *)op;
-    _PyChannelItem *item;
-    _PyChannel_Status status = receive_item(self, 1, -1, &item);
-    if (status == _PyChannel_OK) {
-        return decode_item(self, item);
-    }
-    if (status == _PyChannel_END_CLOSED) {
-        raise_status(_xxsub_state_by_type(Py_TYPE(self)), self->end, status);
-    }
-    return NULL;                    /* CLOSED: the iteration ends */
+    /* CLOSED: the iteration ends. */
+    return receive_object((ChannelObject *)op, 1, NULL, _PyChannel_CLOSED);
 }
+
+#define DRAIN_BATCH 64
+
+/* Decode items and append the objects.  All items are used up.  On failure the
+   rest is destroyed, since it cannot be put back in order. */
+static int
+append_items(_xxsub_state *state, PyObject *list, const _PyChannelItem *items,
+             Py_ssize_t n)
+{
+    Py_ssize_t i = 0;
+    int r = 0;
+    for (; i < n && r == 0; i++) {
+        PyObject *obj = _PyMessage_DecodeItem(state, items[i]);
+        r = obj != NULL ? PyList_Append(list, obj) : -1;
+        Py_XDECREF(obj);
+    }
+    PyObject *exc = PyErr_GetRaisedException();
+    for (; i < n; i++) {
+        _PyChannelItem_Destroy(items[i]);
+    }
+    PyErr_SetRaisedException(exc);
+    return r;
+}
+
+/*[clinic input]
+_xxsubinterpreters.RecvChannel.drain
+
+    max: Py_ssize_t(accept={int, NoneType}) = -1
+    /
+
+Return a list of the messages that are there, oldest first; never block.
+
+At most max of them, if it is given.  Those of blocked senders are among them.
+An empty list means that there are none, whether or not a sending end is open.
+If a message cannot be decoded, its error is raised, and those already taken are
+lost.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_RecvChannel_drain_impl(ChannelObject *self,
+                                          Py_ssize_t max)
+/*[clinic end generated code: output=cadcacaff6d95ffc input=0d0ee11e9fab0fc8]*/
+{
+    _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(self));
+    PyObject *list = PyList_New(0);
+    /* What comes meanwhile is not waited for. */
+    Py_ssize_t left = _PyChannelEnd_Length(self->end);
+    if (max >= 0 && max < left) {
+        left = max;
+    }
+    if (_PyChannelEnd_IsClosed(self->end)) {
+        const _PyChannelOp op = {.end = self->end};
+        _PyChannelObject_RaiseStatus(state, &op, _PyChannel_END_CLOSED);
+        Py_CLEAR(list);
+    }
+    while (list != NULL && left > 0) {
+        _PyChannelItem items[DRAIN_BATCH];
+        _PyChannel_Status status;
+        Py_ssize_t n = _PyChannel_Drain(self->end, items,
+                                        Py_MIN(left, DRAIN_BATCH), &status);
+        if (append_items(state, list, items, n) < 0) {
+            Py_CLEAR(list);
+        }
+        left = status == _PyChannel_OK ? left - n : 0;
+    }
+    return list;
+}
+
+
+/* --- asyncio -------------------------------------------------------------------- */
+
+/* These are written in Python, in the public module. */
+
+static PyObject *
+call_public(const char *name, PyObject *self, PyObject *arg)
+{
+    PyObject *module = PyImport_ImportModule("interpreters");
+    PyObject *func = module != NULL ? PyObject_GetAttrString(module, name)
+                                    : NULL;
+    PyObject *result = func == NULL ? NULL
+                       : PyObject_CallFunctionObjArgs(func, self, arg, NULL);
+    Py_XDECREF(func);
+    Py_XDECREF(module);
+    return result;
+}
+
+static PyObject *
+recv_arecv(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return call_public("_arecv", self, NULL);
+}
+
+static PyObject *
+recv_anext(PyObject *self)
+{
+    return call_public("_anext", self, NULL);
+}
+
+static PyObject *
+send_asend(PyObject *self, PyObject *obj)
+{
+    return call_public("_asend", self, obj);
+}
+
+PyDoc_STRVAR(arecv_doc,
+"arecv($self, /)\n--\n\n"
+"Return an awaitable for the next message.\n"
+"\n"
+"As recv(), in an asyncio event loop.  If the task is cancelled a message that it\n"
+"had been given goes back to the front of the channel.");
+
+PyDoc_STRVAR(asend_doc,
+"asend($self, obj, /)\n--\n\n"
+"Return an awaitable that sends a copy of obj.\n"
+"\n"
+"As send(), in an asyncio event loop.  A task that is cancelled may have sent the\n"
+"message or not.");
 
 
 /* --- what both ends have ------------------------------------------------------ */
@@ -452,10 +494,10 @@ channel_repr(PyObject *op)
     }
     PyObject *result = PyUnicode_FromFormat(
             "<interpreters.%s id=%lld capacity=%S len=%zd%s>",
-            end->side == _PyChannel_RECV ? "RecvChannel" : "SendChannel",
+            end->sides == _PyChannel_CAN_RECV ? "RecvChannel" : "SendChannel",
             (long long)_PyChannelEnd_ID(end), capacity,
             _PyChannelEnd_Length(end),
-            _PyChannelEnd_IsClosed(end) ? " closed" : "");
+            _PyChannelEnd_IsClosed(end) ? " closed" : " open");
     Py_DECREF(capacity);
     return result;
 }
@@ -524,6 +566,8 @@ PyDoc_STRVAR(recv_doc,
 static PyMethodDef recv_methods[] = {
     _XXSUBINTERPRETERS_RECVCHANNEL_RECV_METHODDEF
     _XXSUBINTERPRETERS_RECVCHANNEL_RECV_NOWAIT_METHODDEF
+    _XXSUBINTERPRETERS_RECVCHANNEL_DRAIN_METHODDEF
+    {"arecv", recv_arecv, METH_NOARGS, arecv_doc},
     CHANNEL_METHODS,
     {NULL},
 };
@@ -532,6 +576,8 @@ static PyType_Slot recv_slots[] = {
     {Py_tp_doc, (void *)recv_doc},
     {Py_tp_methods, recv_methods},
     {Py_tp_iter, PyObject_SelfIter},
+    {Py_am_aiter, PyObject_SelfIter},
+    {Py_am_anext, recv_anext},
     {Py_tp_iternext, recv_iternext},
     CHANNEL_SLOTS,
     {0, NULL},
@@ -555,6 +601,7 @@ static PyMethodDef send_methods[] = {
     _XXSUBINTERPRETERS_SENDCHANNEL_SEND_NOWAIT_METHODDEF
     _XXSUBINTERPRETERS_SENDCHANNEL_SEND_BUFFER_METHODDEF
     _XXSUBINTERPRETERS_SENDCHANNEL_SEND_BUFFER_NOWAIT_METHODDEF
+    {"asend", send_asend, METH_O, asend_doc},
     CHANNEL_METHODS,
     {NULL},
 };

@@ -19,4 +19,12 @@ extern PyObject *_PyChannelObject_New(_xxsub_state *state, _PyChannelEnd *end);
 extern _PyChannelEnd *_PyChannelObject_CloneEnd(_xxsub_state *state,
                                                 PyObject *obj);
 
+/* Lent, as long as the object lives. */
+extern _PyChannelEnd *_PyChannelObject_End(PyObject *obj);
+
+/* Set the exception for how an operation ended, other than OK. */
+extern void _PyChannelObject_RaiseStatus(_xxsub_state *state,
+                                         const _PyChannelOp *op,
+                                         _PyChannel_Status status);
+
 #endif /* !Py_XXSUBINTERPRETERS_CHANNELOBJECT_H */

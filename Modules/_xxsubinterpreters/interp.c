@@ -2,12 +2,16 @@
 
 #include "Python.h"
 #include "pycore_crossinterp.h"   // _PyXI_NewInterpreter()
+#include "pycore_ceval.h"         // _Py_set_eval_breaker_bit()
 #include "pycore_initconfig.h"    // _PyStatus_OK()
 #include "pycore_interp.h"        // _PyInterpreterState_GetWhence()
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_pystate.h"       // _PyThreadState_NewBound()
 #include "pycore_runtime.h"       // HEAD_LOCK()
 #include "interp.h"
+#include "waiter.h"
+
+#include <pthread.h>              // pthread_atfork()
 
 /* What becomes of an interpreter:
 
@@ -31,6 +35,7 @@ struct entry {
                                        messages that carry one */
     Py_ssize_t inside;              /* visits in progress */
     Py_ssize_t pins;                /* exports of its memory */
+    _PyInterp_Visit *visits;        /* those with a thread state of their own */
 };
 
 /* The process-wide list.  The lock covers the list and every field of its
@@ -41,15 +46,19 @@ struct entry {
 static struct {
     PyMutex lock;
     struct entry *first;
+    int handles_fork;
 } registry;
 
-static inline void
+/* The visit that the thread is in. */
+static _Py_thread_local _PyInterp_Visit *innermost = NULL;
+
+static void
 lock(void)
 {
     PyMutex_LockFlags(&registry.lock, _Py_LOCK_DONT_DETACH);
 }
 
-static inline void
+static void
 unlock(void)
 {
     PyMutex_Unlock(&registry.lock);
@@ -134,9 +143,41 @@ add_current(int created_here)
     return 0;
 }
 
+/* The child of a fork has the main interpreter only; the others are deleted
+   without being ended. */
+
+static void
+after_fork_child(void)
+{
+    struct entry **link = &registry.first;
+    while (*link != NULL) {
+        struct entry *e = *link;
+        if (_Py_IsMainInterpreter(e->interp)) {
+            e->visits = NULL;
+            link = &e->next;
+        }
+        else {
+            *link = e->next;
+            PyMem_RawFree(e);
+        }
+    }
+    _PyMutex_at_fork_reinit(&registry.lock);
+}
+
 int
 _PyInterp_Register(void)
 {
+    lock();
+    if (!registry.handles_fork) {
+        registry.handles_fork = pthread_atfork(lock, unlock,
+                                               after_fork_child) == 0;
+    }
+    int handles_fork = registry.handles_fork;
+    unlock();
+    if (!handles_fork) {
+        PyErr_NoMemory();
+        return -1;
+    }
     return add_current(0);
 }
 
@@ -227,6 +268,10 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
             return -1;
         }
         visit->tstate->c_recursion_remaining = remaining;
+        lock();
+        visit->next = e->visits;
+        e->visits = visit;
+        unlock();
         /* Upstream's _interpreters refuses to destroy what runs. */
         if (!_PyInterpreterState_IsRunningMain(interp)) {
             visit->running_main =
@@ -234,6 +279,8 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
             assert(visit->running_main);
         }
     }
+    visit->outer = innermost;
+    innermost = visit;
     return 0;
 }
 
@@ -243,7 +290,17 @@ void
 _PyInterp_Leave(_PyInterp_Visit *visit)
 {
     assert(!PyErr_Occurred());
+    assert(innermost == visit);
+    innermost = visit->outer;
     if (visit->tstate != NULL) {
+        /* From here on nobody interrupts it. */
+        lock();
+        _PyInterp_Visit **link = &find(visit->id)->visits;
+        while (*link != visit) {
+            link = &(*link)->next;
+        }
+        *link = visit->next;
+        unlock();
         if (visit->running_main) {
             _PyInterpreterState_SetNotRunningMain(visit->tstate->interp);
         }
@@ -254,6 +311,56 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
     }
     not_inside(visit->id);
     close_if_unwanted(visit->id);
+}
+
+
+/* --- interrupting --------------------------------------------------------- */
+
+Py_ssize_t
+_PyInterp_Interrupt(int64_t id, PyObject *exc)
+{
+    /* Static types are immortal: one object in all interpreters. */
+    assert(PyExceptionClass_Check(exc) && _Py_IsImmortal(exc));
+    Py_ssize_t n = 0;
+    lock();
+    struct entry *e = find(id);
+    for (_PyInterp_Visit *v = e != NULL ? e->visits : NULL;
+         v != NULL; v = v->next)
+    {
+        PyObject *old = _Py_atomic_exchange_ptr(&v->tstate->async_exc, exc);
+        assert(old == NULL || _Py_IsImmortal(old));
+        (void)old;
+        _Py_atomic_store_int(&v->interrupted, 1);
+        _Py_set_eval_breaker_bit(v->tstate, _PY_ASYNC_EXCEPTION_BIT);
+        _PyWaiter_Break(&v->interrupted);
+        n++;
+    }
+    unlock();
+    return n;
+}
+
+const int *
+_PyInterp_ClosingFlag(PyThreadState *tstate)
+{
+    /* The thread that ends the interpreter may wait as it likes. */
+    return tstate->_whence == _PyThreadState_WHENCE_FINI
+           ? NULL : &tstate->interp->finalizing;
+}
+
+const int *
+_PyInterp_InterruptFlag(PyThreadState *tstate)
+{
+    return innermost != NULL && innermost->tstate == tstate
+           ? &innermost->interrupted : NULL;
+}
+
+PyObject *
+_PyInterp_TakeInterrupt(PyThreadState *tstate)
+{
+    assert(innermost->tstate == tstate);
+    PyObject *exc = _Py_atomic_exchange_ptr(&tstate->async_exc, NULL);
+    _Py_atomic_store_int(&innermost->interrupted, 0);
+    return exc;
 }
 
 
@@ -406,16 +513,19 @@ end(struct entry *e, enum life before, int wait)
         return OUT_OF_MEMORY;
     }
     enum ending result = ENDED;
-    interp->finalizing = 1;         /* no new threads from now on */
     if (!alone(tstate, 0)) {
         /* The calling thread would wait for itself. */
         if (wait && alone(tstate, 1)) {
+            /* No new threads from now on, and none that waits. */
+            _Py_atomic_store_int(&interp->finalizing, 1);
+            _PyWaiter_Break(&interp->finalizing);
             join_threads();
         }
         if (!alone(tstate, 0)) {
             result = HAS_THREADS;
         }
     }
+    _Py_atomic_store_int(&interp->finalizing, result == ENDED);
     if (result == ENDED && has_pins(e)) {
         clear_main(interp);         /* may drop the interpreter's own */
         if (turn_zombie(e)) {
@@ -427,7 +537,7 @@ end(struct entry *e, enum life before, int wait)
         PyThreadState_Swap(home);
     }
     else {
-        interp->finalizing = 0;
+        _Py_atomic_store_int(&interp->finalizing, 0);
         detach(tstate, home);
         if (result == HAS_THREADS) {
             set_life(e, before);
@@ -581,6 +691,16 @@ _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg)
 
 
 /* --- looking -------------------------------------------------------------- */
+
+int
+_PyInterp_Exists(int64_t id)
+{
+    lock();
+    struct entry *e = find(id);
+    int exists = e != NULL && e->life == ALIVE;
+    unlock();
+    return exists;
+}
 
 int
 _PyInterp_IsRunning(int64_t id)

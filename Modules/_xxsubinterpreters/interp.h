@@ -40,11 +40,14 @@ extern void _PyInterp_Decref(int64_t id);
 extern int _PyInterp_Close(int64_t id);
 
 /* A visit to another interpreter, by the calling thread. */
-typedef struct {
+typedef struct _PyInterp_Visit {
     int64_t id;
     PyThreadState *home;            /* what was attached before */
     PyThreadState *tstate;          /* made for the visit; NULL if at home */
     int running_main;
+    int interrupted;                /* atomic */
+    struct _PyInterp_Visit *outer;  /* of the same thread */
+    struct _PyInterp_Visit *next;   /* to the same interpreter */
 } _PyInterp_Visit;
 
 /* Attach the calling thread to the interpreter; several threads may be inside
@@ -54,6 +57,20 @@ extern int _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit);
 
 /* Return to where the visit began.  No exception may be set. */
 extern void _PyInterp_Leave(_PyInterp_Visit *visit);
+
+/* Interrupt every visit to the interpreter that is on: the thread gets `exc`, a
+   built-in exception class, when it runs Python code next, and does not go on
+   waiting.  Return how many there were. */
+extern Py_ssize_t _PyInterp_Interrupt(int64_t id, PyObject *exc);
+
+/* Flags that are set before the waits of a thread are broken; NULL if there is
+   none.  They stay valid as long as the thread is where it is. */
+extern const int *_PyInterp_ClosingFlag(PyThreadState *tstate);
+extern const int *_PyInterp_InterruptFlag(PyThreadState *tstate);
+
+/* Say that the interruption has been noticed.  Return a new reference to the
+   exception to raise, or NULL if it has been raised already. */
+extern PyObject *_PyInterp_TakeInterrupt(PyThreadState *tstate);
 
 /* Keep the current interpreter's memory alive until it is unpinned.  Fails
    with InterpreterError in an interpreter that is being closed. */
@@ -65,6 +82,9 @@ extern int _PyInterp_Pin(int64_t *id);
    called by any thread, attached to any interpreter or to none.  The
    caller's exception state is untouched. */
 extern void _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg);
+
+/* True if there is such an interpreter, not being ended. */
+extern int _PyInterp_Exists(int64_t id);
 
 /* True if a thread is inside, or the interpreter is main.  -1 on failure. */
 extern int _PyInterp_IsRunning(int64_t id);

@@ -1,6 +1,7 @@
 /* Messages: what is neither encoding nor decoding.  See message.h. */
 
 #include "Python.h"
+#include "bufferview.h"
 #include "message.h"
 #include "message_format.h"
 
@@ -31,14 +32,120 @@ _PyMessage_SplitName(PyObject *qualname)
     return names;
 }
 
-_PyChannelItem *
-_PyMessage_AsItem(_PyMessage *message)
+void
+_PyMessage_ReleaseEnd(void *end)
 {
-    return &message->item;
+    _PyChannelEnd_Free(end);
 }
 
-_PyMessage *
-_PyMessage_FromItem(_PyChannelItem *item)
+
+/* --- items ---------------------------------------------------------------- */
+
+static void
+destroy_message(_PyChannelPayload payload)
 {
-    return _Py_CONTAINER_OF(item, _PyMessage, item);
+    _PyMessage_Free(payload.ptr);
+}
+
+static Py_ssize_t
+count_ends(_PyChannelPayload payload, const _PyChannel *ch)
+{
+    const _PyMessage *message = payload.ptr;
+    Py_ssize_t n = 0;
+    for (size_t i = 0; i < message->n_handles; i++) {
+        const struct handle *handle = &message->handles[i];
+        if (handle->release == _PyMessage_ReleaseEnd
+            && _PyChannelEnd_Channel(handle->ptr) == ch)
+        {
+            n++;
+        }
+    }
+    return n;
+}
+
+static void
+destroy_buffer(_PyChannelPayload payload)
+{
+    _PySharedBuffer_Free(payload.ptr);
+}
+
+/* The payload is a message, a shared buffer, an int64_t, a double, nothing. */
+static const _PyChannelItemKind message_kind = {destroy_message, NULL};
+static const _PyChannelItemKind message_with_handles_kind = {destroy_message,
+                                                             count_ends};
+static const _PyChannelItemKind buffer_kind = {destroy_buffer, NULL};
+/* Each needs an address of its own, hence no const, which may be merged. */
+static _PyChannelItemKind int_kind, float_kind, none_kind, true_kind, false_kind;
+
+int
+_PyMessage_EncodeItem(_xxsub_state *state, PyObject *obj, const char *name,
+                      _PyChannelItem *item)
+{
+    if (PyLong_CheckExact(obj)) {
+        int overflow = 0;
+        item->payload.i64 = PyUnstable_Long_IsCompact((PyLongObject *)obj)
+            ? PyUnstable_Long_CompactValue((PyLongObject *)obj)
+            : PyLong_AsLongLongAndOverflow(obj, &overflow);
+        if (!overflow) {
+            item->kind = &int_kind;
+            return 0;
+        }
+    }
+    else if (PyFloat_CheckExact(obj)) {
+        item->kind = &float_kind;
+        item->payload.f64 = PyFloat_AS_DOUBLE(obj);
+        return 0;
+    }
+    else if (obj == Py_None || PyBool_Check(obj)) {
+        item->kind = obj == Py_None ? &none_kind
+                     : obj == Py_True ? &true_kind : &false_kind;
+        item->payload.ptr = NULL;
+        return 0;
+    }
+    _PyMessage *message = _PyMessage_Encode(state, obj, name);
+    if (message == NULL) {
+        return -1;
+    }
+    item->kind = message->n_handles > 0 ? &message_with_handles_kind
+                                        : &message_kind;
+    item->payload.ptr = message;
+    return 0;
+}
+
+PyObject *
+_PyMessage_DecodeItem(_xxsub_state *state, _PyChannelItem item)
+{
+    if (item.kind == &int_kind) {
+        return PyLong_FromLongLong(item.payload.i64);
+    }
+    if (item.kind == &float_kind) {
+        return PyFloat_FromDouble(item.payload.f64);
+    }
+    if (item.kind == &none_kind) {
+        Py_RETURN_NONE;
+    }
+    if (item.kind == &true_kind || item.kind == &false_kind) {
+        return PyBool_FromLong(item.kind == &true_kind);
+    }
+    if (item.kind == &buffer_kind) {
+        return _PyBufferView_NewMemoryView(state, item.payload.ptr);
+    }
+    _PyMessage *message = item.payload.ptr;
+    PyObject *result = _PyMessage_Decode(state, message);
+    PyObject *exc = PyErr_GetRaisedException();
+    _PyMessage_Free(message);       /* may run code */
+    PyErr_SetRaisedException(exc);
+    return result;
+}
+
+_PyChannelItem
+_PyMessage_BufferItem(_PySharedBuffer *buffer)
+{
+    return (_PyChannelItem){&buffer_kind, {.ptr = buffer}};
+}
+
+_PySharedBuffer *
+_PyMessage_ItemBuffer(_PyChannelItem item)
+{
+    return item.kind == &buffer_kind ? item.payload.ptr : NULL;
 }

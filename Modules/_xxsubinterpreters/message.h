@@ -15,6 +15,7 @@
 
 #include "Python.h"
 #include "channel.h"
+#include "shared.h"
 #include "state.h"
 
 typedef struct _PyMessage _PyMessage;
@@ -36,8 +37,20 @@ extern void _PyMessage_Free(_PyMessage *message);
    at the type only: a container may still hold what cannot be sent. */
 extern int _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type);
 
-/* A message travels through a channel as its item. */
-extern _PyChannelItem *_PyMessage_AsItem(_PyMessage *message);
-extern _PyMessage *_PyMessage_FromItem(_PyChannelItem *item);
+/* What travels through a channel: a message, or, for small values, the value
+   itself.  Returns 0, or -1 with an exception as for _PyMessage_Encode(). */
+extern int _PyMessage_EncodeItem(_xxsub_state *state, PyObject *obj,
+                                 const char *name, _PyChannelItem *item);
+
+/* Return a new reference to the object; the item is used up, whatever happens.
+   NULL with an exception. */
+extern PyObject *_PyMessage_DecodeItem(_xxsub_state *state,
+                                       _PyChannelItem item);
+
+/* An item that arrives as a memoryview; it owns the buffer. */
+extern _PyChannelItem _PyMessage_BufferItem(_PySharedBuffer *buffer);
+
+/* The buffer of such an item, lent; NULL if it is another item. */
+extern _PySharedBuffer *_PyMessage_ItemBuffer(_PyChannelItem item);
 
 #endif /* !Py_XXSUBINTERPRETERS_MESSAGE_H */

@@ -9,6 +9,7 @@
 #include "channelobject.h"
 #include "message.h"
 #include "message_format.h"
+#include "queueobject.h"
 
 struct decoder {
     _xxsub_state *state;
@@ -379,6 +380,9 @@ decode_leaf(struct decoder *dec, enum tag tag)
         return _PyBufferView_NewMemoryView(dec->state, take_handle(dec));
     case TAG_CHANNEL_END:
         return _PyChannelObject_New(dec->state, take_handle(dec));
+    case TAG_QUEUE:
+        return _PyQueueObject_New(dec->state, NULL, take_handle(dec),
+                                  _PyQueue_KEEP);
     case TAG_INTERPRETER:
         return decode_interpreter(dec);
     default:

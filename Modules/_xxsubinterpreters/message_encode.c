@@ -12,6 +12,7 @@
 #include "interp.h"
 #include "message.h"
 #include "message_format.h"
+#include "queueobject.h"
 
 #define SMALL_SIZE 512
 
@@ -518,12 +519,6 @@ release_buffer(void *ptr)
 }
 
 static void
-release_channel_end(void *ptr)
-{
-    _PyChannelEnd_Free(ptr);
-}
-
-static void
 release_interpreter(void *ptr)
 {
     int64_t *id = ptr;
@@ -548,7 +543,17 @@ encode_channel_end(struct encoder *enc, int tag, PyObject *obj)
     if (end == NULL) {
         return -1;
     }
-    return write_handle(enc, tag, release_channel_end, end);
+    return write_handle(enc, tag, _PyMessage_ReleaseEnd, end);
+}
+
+static int
+encode_queue(struct encoder *enc, int tag, PyObject *obj)
+{
+    _PyChannelEnd *end = _PyQueueObject_CloneEnd(obj);
+    if (end == NULL) {
+        return -1;
+    }
+    return write_handle(enc, tag, _PyMessage_ReleaseEnd, end);
 }
 
 /* Interpreter objects are written in Python; this is their class, as a new
@@ -716,6 +721,11 @@ find_encoder(_xxsub_state *state, PyTypeObject *type,
         *tag = TAG_CHANNEL_END;
         return 1;
     }
+    if (type == state->Queue) {
+        *func = encode_queue;
+        *tag = TAG_QUEUE;
+        return 1;
+    }
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) {
         *func = encode_importable;  /* a class with a metaclass */
         *tag = TAG_GLOBAL;
@@ -777,12 +787,6 @@ new_message(struct encoder *enc)
     return message;
 }
 
-static void
-destroy_item(_PyChannelItem *item)
-{
-    _PyMessage_Free(_PyMessage_FromItem(item));
-}
-
 _PyMessage *
 _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 {
@@ -817,7 +821,6 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
     }
     if (message != NULL) {
         assert(exc == NULL);
-        message->item.destroy = destroy_item;
         return message;
     }
     for (size_t i = 0; i < enc.n_handles; i++) {

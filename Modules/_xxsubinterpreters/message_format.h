@@ -45,6 +45,7 @@ enum tag {
                                code as bytes, defaults, keyword defaults */
     TAG_BUFFER,             /* size handle: _PySharedBuffer */
     TAG_CHANNEL_END,        /* size handle: _PyChannelEnd */
+    TAG_QUEUE,              /* size handle: _PyChannelEnd */
     TAG_INTERPRETER,        /* int64 id, size handle: a reference to it */
 
     TAG_KEEP = 0x80,
@@ -56,7 +57,6 @@ struct handle {
 };
 
 struct _PyMessage {
-    _PyChannelItem item;
     unsigned char *data;            /* `small`, or memory of its own */
     size_t size;
     struct handle *handles;         /* NULL if there are none */
@@ -64,6 +64,9 @@ struct _PyMessage {
     size_t n_kept;                  /* objects that have a number */
     unsigned char small[];
 };
+
+/* Release functions of handles. */
+extern void _PyMessage_ReleaseEnd(void *end);
 
 /* Return a new list of the names in a qualified name, or NULL with an
    exception. */

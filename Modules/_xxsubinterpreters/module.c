@@ -6,11 +6,14 @@
 #include "Python.h"
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
+#include "asyncobject.h"
 #include "bufferview.h"
 #include "call.h"
 #include "channelobject.h"
 #include "interp.h"
 #include "message.h"
+#include "queueobject.h"
+#include "select.h"
 #include "state.h"
 
 /*[clinic input]
@@ -308,6 +311,23 @@ _xxsubinterpreters_is_running_impl(PyObject *module, long long id)
 }
 
 /*[clinic input]
+_xxsubinterpreters.interrupt
+
+    id: long_long
+    /
+
+Raise KeyboardInterrupt in every call that is in progress; return their number.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_interrupt_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=a51326f8a8758300 input=315166debff5ad44]*/
+{
+    return PyLong_FromSsize_t(
+            _PyInterp_Interrupt(id, PyExc_KeyboardInterrupt));
+}
+
+/*[clinic input]
 _xxsubinterpreters.list_all
 
 Return (id, whence, created by this module) of every interpreter, oldest first.
@@ -351,6 +371,40 @@ _xxsubinterpreters_get_main_impl(PyObject *module)
 
 /* --- channels ------------------------------------------------------------------- */
 
+/* A capacity, from an int or None for no limit.  Return 0, or -1 with an
+   exception. */
+static int
+get_capacity(PyObject *capacity, Py_ssize_t *n)
+{
+    if (capacity == Py_None) {
+        *n = _PyChannel_UNBOUNDED;
+        return 0;
+    }
+    *n = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
+    if (*n == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (*n < 0) {
+        PyErr_SetString(PyExc_ValueError, "capacity must not be negative");
+        return -1;
+    }
+    return 0;
+}
+
+/* Both ends of a channel, which are the caller's, as a tuple; they are used
+   up.  NULL with an exception. */
+static PyObject *
+make_pair(_xxsub_state *state, _PyChannelEnd *recv_end, _PyChannelEnd *send_end)
+{
+    PyObject *recv = _PyChannelObject_New(state, recv_end);
+    PyObject *send = _PyChannelObject_New(state, send_end);
+    PyObject *pair = recv != NULL && send != NULL
+                     ? PyTuple_Pack(2, recv, send) : NULL;
+    Py_XDECREF(recv);
+    Py_XDECREF(send);
+    return pair;
+}
+
 /*[clinic input]
 _xxsubinterpreters.create_channel
 
@@ -367,31 +421,118 @@ static PyObject *
 _xxsubinterpreters_create_channel(PyObject *module, PyObject *capacity)
 /*[clinic end generated code: output=ea50bca6dc099fa6 input=c698529c7ef51733]*/
 {
-    Py_ssize_t n = _PyChannel_UNBOUNDED;
-    if (capacity != Py_None) {
-        n = PyNumber_AsSsize_t(capacity, PyExc_OverflowError);
-        if (n == -1 && PyErr_Occurred()) {
-            return NULL;
-        }
-        if (n < 0) {
-            PyErr_SetString(PyExc_ValueError, "capacity must not be negative");
-            return NULL;
-        }
+    Py_ssize_t n;
+    if (get_capacity(capacity, &n) < 0) {
+        return NULL;
     }
-    _PyChannelEnd *ends[2];
-    if (_PyChannel_New(n, &ends[0], &ends[1]) < 0) {
+    _PyChannelEnd *recv, *send;
+    if (_PyChannel_New(n, &recv, &send) < 0) {
         return PyErr_NoMemory();
     }
-    _xxsub_state *state = get_state(module);
-    PyObject *recv = _PyChannelObject_New(state, ends[0]);
-    PyObject *send = _PyChannelObject_New(state, ends[1]);
-    PyObject *pair = NULL;
-    if (recv != NULL && send != NULL) {
-        pair = PyTuple_Pack(2, recv, send);
+    return make_pair(get_state(module), recv, send);
+}
+
+/*[clinic input]
+_xxsubinterpreters.create_queue
+
+    capacity: object
+    unbound: int
+    /
+
+Return a new Queue for capacity items, None for no limit.
+
+unbound says what becomes of an item whose interpreter has ended: 0 nothing, 1 it
+is removed, 2 getting it is an error, 3 it is replaced.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
+                                     int unbound)
+/*[clinic end generated code: output=bcf7ed861a11640c input=4d71f62f21c28017]*/
+{
+    Py_ssize_t n;
+    if (get_capacity(capacity, &n) < 0) {
+        return NULL;
     }
-    Py_XDECREF(recv);
-    Py_XDECREF(send);
-    return pair;
+    if (unbound < _PyQueue_KEEP || unbound > _PyQueue_REPLACE) {
+        PyErr_SetString(PyExc_ValueError, "unbound must be 0 to 3");
+        return NULL;
+    }
+    _PyChannelEnd *end = _PyChannel_NewQueue(n);
+    if (end == NULL) {
+        return PyErr_NoMemory();
+    }
+    return _PyQueueObject_New(get_state(module), NULL, end, unbound);
+}
+
+/*[clinic input]
+_xxsubinterpreters.list_all_channels
+
+Return the two ends of every channel of the process, oldest first.
+
+An end is closed if no end of its side is open.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_list_all_channels_impl(PyObject *module)
+/*[clinic end generated code: output=92076e605fd3481a input=380f82b47857b88a]*/
+{
+    _xxsub_state *state = get_state(module);
+    Py_ssize_t n;
+    _PyChannel **channels = _PyChannel_All(&n);
+    if (channels == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *list = PyList_New(0);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *pair = NULL;
+        if (list != NULL) {
+            _PyChannelEnd *recv = _PyChannel_NewEnd(channels[i], _PyChannel_RECV);
+            _PyChannelEnd *send = _PyChannel_NewEnd(channels[i], _PyChannel_SEND);
+            if (recv != NULL && send != NULL) {
+                pair = make_pair(state, recv, send);
+            }
+            else {
+                PyErr_NoMemory();
+                _PyChannelEnd *made = recv != NULL ? recv : send;
+                if (made != NULL) {
+                    _PyChannelEnd_Free(made);
+                }
+            }
+            if (pair == NULL || PyList_Append(list, pair) < 0) {
+                Py_CLEAR(list);
+            }
+        }
+        _PyChannel_Decref(channels[i]);
+        Py_XDECREF(pair);
+    }
+    PyMem_RawFree(channels);
+    return list;
+}
+
+/*[clinic input]
+_xxsubinterpreters.select
+
+    cases: object
+    block: bool
+    timeout: object
+    /
+
+Do one of the cases; return (index, what was received or None).
+
+None if none can be done and block is false.  See interpreters.select().
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_select_impl(PyObject *module, PyObject *cases, int block,
+                               PyObject *timeout)
+/*[clinic end generated code: output=a744bb2fa0b4c292 input=a43c8d45a5a6831a]*/
+{
+    PyObject *result = _PySelect_Run(get_state(module), cases, block, timeout);
+    if (result == NULL && !PyErr_Occurred()) {
+        Py_RETURN_NONE;
+    }
+    return result;
 }
 
 
@@ -415,6 +556,50 @@ add_exception(PyObject *module, const char *name, const char *doc,
     return *slot == NULL ? -1 : PyModule_AddObjectRef(module, name, *slot);
 }
 
+/* Those of the module queue are base classes, so that code which catches them
+   works with both. */
+static int
+add_queue_exceptions(PyObject *module, _xxsub_state *state)
+{
+    if (add_exception(module, "QueueError",
+                      "Base class of the errors of queues.",
+                      NULL, &state->QueueError) < 0
+        || add_exception(module, "QueueNotFoundError",
+                         "There is no queue with that id.",
+                         state->QueueError, &state->QueueNotFoundError) < 0
+        || add_exception(module, "ItemInterpreterDestroyed",
+                         "The interpreter that put the item has ended.",
+                         state->QueueError,
+                         &state->ItemInterpreterDestroyed) < 0)
+    {
+        return -1;
+    }
+    PyObject *queue = PyImport_ImportModule("queue");
+    if (queue == NULL) {
+        return -1;
+    }
+    const struct {
+        const char *name, *base, *doc;
+        PyObject **slot;
+    } exceptions[] = {
+        {"QueueEmpty", "Empty", "get() found no item.", &state->QueueEmpty},
+        {"QueueFull", "Full", "put() found no room.", &state->QueueFull},
+    };
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < Py_ARRAY_LENGTH(exceptions); i++) {
+        PyObject *base = PyObject_GetAttrString(queue, exceptions[i].base);
+        PyObject *bases = base != NULL
+                          ? PyTuple_Pack(2, state->QueueError, base) : NULL;
+        r = bases == NULL ? -1
+            : add_exception(module, exceptions[i].name, exceptions[i].doc,
+                            bases, exceptions[i].slot);
+        Py_XDECREF(bases);
+        Py_XDECREF(base);
+    }
+    Py_DECREF(queue);
+    return r;
+}
+
 static int
 module_exec(PyObject *module)
 {
@@ -424,6 +609,9 @@ module_exec(PyObject *module)
     }
     if (add_type(module, &_PyRecvChannel_spec, &state->RecvChannel) < 0
         || add_type(module, &_PySendChannel_spec, &state->SendChannel) < 0
+        || add_type(module, &_PyQueue_spec, &state->Queue) < 0
+        || add_type(module, &_PyPort_spec, &state->Port) < 0
+        || add_type(module, &_PyOperation_spec, &state->Operation) < 0
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
         || add_type(module, &message_spec, &state->Message) < 0)
     {
@@ -442,6 +630,10 @@ module_exec(PyObject *module)
                          "send_nowait() found no room and no waiting receiver.",
                          state->ChannelError, &state->ChannelFullError) < 0)
     {
+        return -1;
+    }
+
+    if (add_queue_exceptions(module, state) < 0) {
         return -1;
     }
 
@@ -466,12 +658,20 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     _xxsub_state *state = get_state(module);
     Py_VISIT(state->RecvChannel);
     Py_VISIT(state->SendChannel);
+    Py_VISIT(state->Queue);
+    Py_VISIT(state->Port);
+    Py_VISIT(state->Operation);
     Py_VISIT(state->BufferView);
     Py_VISIT(state->Message);
     Py_VISIT(state->ChannelError);
     Py_VISIT(state->ChannelClosedError);
     Py_VISIT(state->ChannelEmptyError);
     Py_VISIT(state->ChannelFullError);
+    Py_VISIT(state->QueueError);
+    Py_VISIT(state->QueueNotFoundError);
+    Py_VISIT(state->QueueEmpty);
+    Py_VISIT(state->QueueFull);
+    Py_VISIT(state->ItemInterpreterDestroyed);
     return 0;
 }
 
@@ -481,12 +681,20 @@ module_clear(PyObject *module)
     _xxsub_state *state = get_state(module);
     Py_CLEAR(state->RecvChannel);
     Py_CLEAR(state->SendChannel);
+    Py_CLEAR(state->Queue);
+    Py_CLEAR(state->Port);
+    Py_CLEAR(state->Operation);
     Py_CLEAR(state->BufferView);
     Py_CLEAR(state->Message);
     Py_CLEAR(state->ChannelError);
     Py_CLEAR(state->ChannelClosedError);
     Py_CLEAR(state->ChannelEmptyError);
     Py_CLEAR(state->ChannelFullError);
+    Py_CLEAR(state->QueueError);
+    Py_CLEAR(state->QueueNotFoundError);
+    Py_CLEAR(state->QueueEmpty);
+    Py_CLEAR(state->QueueFull);
+    Py_CLEAR(state->ItemInterpreterDestroyed);
     return 0;
 }
 
@@ -510,7 +718,11 @@ static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_LIST_ALL_METHODDEF
     _XXSUBINTERPRETERS_GET_CURRENT_METHODDEF
     _XXSUBINTERPRETERS_GET_MAIN_METHODDEF
+    _XXSUBINTERPRETERS_INTERRUPT_METHODDEF
     _XXSUBINTERPRETERS_CREATE_CHANNEL_METHODDEF
+    _XXSUBINTERPRETERS_CREATE_QUEUE_METHODDEF
+    _XXSUBINTERPRETERS_LIST_ALL_CHANNELS_METHODDEF
+    _XXSUBINTERPRETERS_SELECT_METHODDEF
     {NULL},
 };
 

@@ -8,6 +8,9 @@
 typedef struct {
     PyTypeObject *RecvChannel;
     PyTypeObject *SendChannel;
+    PyTypeObject *Queue;
+    PyTypeObject *Port;
+    PyTypeObject *Operation;
     PyTypeObject *BufferView;
     PyTypeObject *Message;
 
@@ -15,6 +18,11 @@ typedef struct {
     PyObject *ChannelClosedError;
     PyObject *ChannelEmptyError;
     PyObject *ChannelFullError;
+    PyObject *QueueError;
+    PyObject *QueueNotFoundError;
+    PyObject *QueueEmpty;
+    PyObject *QueueFull;
+    PyObject *ItemInterpreterDestroyed;
 } _xxsub_state;
 
 extern struct PyModuleDef _xxsubinterpreters_module;

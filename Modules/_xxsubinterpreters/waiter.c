@@ -172,19 +172,55 @@ spin(_PyWaiter *waiter, PyTime_t ns, const uintptr_t *attention, uintptr_t mask)
     return 0;
 }
 
+/* Whether spinning was worth it lately, for each thread and each of the two
+   ways.  After LUCK failures in a row only one wait in PROBE spins, until one
+   succeeds. */
+#define LUCK 4
+#define PROBE 16
+
+static int
+worth_trying(int *luck)
+{
+    if (*luck > 0) {
+        return 1;
+    }
+    return ++*luck > 0;
+}
+
+static void
+learn(int *luck, int fired)
+{
+    if (fired) {
+        *luck = LUCK;
+    }
+    else if (--*luck == 0) {
+        *luck = -PROBE;
+    }
+}
+
 int
 _PyWaiter_Spin(_PyWaiter *waiter, const uintptr_t *attention, uintptr_t mask)
 {
-    return _PyWaiter_Processors() > 1
-           && spin(waiter, SPIN_ATTACHED_NS, attention, mask);
+    static _Py_thread_local int luck = LUCK;
+    if (_PyWaiter_Processors() == 1 || !worth_trying(&luck)) {
+        return is_fired(waiter);
+    }
+    int fired = spin(waiter, SPIN_ATTACHED_NS, attention, mask);
+    learn(&luck, fired);
+    return fired;
 }
 
 static int
 spin_detached(_PyWaiter *waiter)
 {
+    static _Py_thread_local int luck = LUCK;
+    if (!worth_trying(&luck)) {
+        return is_fired(waiter);
+    }
     int fired = 0;
     if (_Py_atomic_add_int(&spinning, 1) + 1 < _PyWaiter_Processors()) {
         fired = spin(waiter, SPIN_DETACHED_NS, NULL, 0);
+        learn(&luck, fired);
     }
     _Py_atomic_add_int(&spinning, -1);
     return fired || is_fired(waiter);

@@ -269,16 +269,18 @@ class LifetimeTests(TestCase):
 
     def test_closing_an_owner_with_threads_waits_for_them(self):
         interp = interpreters.create()
-        recv, send = create_channel()
+        recv, send = create_channel(None)
         view = interp.call(_make_view, 20)
-        interp.prepare_main(recv=recv)
+        interp.prepare_main(send=send)
         interp.exec('''if True:
             import threading
-            threading.Thread(target=recv.recv).start()
+            def run():
+                for i in range(100_000):
+                    send.send(i)
+            threading.Thread(target=run).start()
             ''')
-        closing = self.start(interp.close)
-        send.send(None)
-        closing()
+        interp.close()
+        self.assertEqual(len(recv), 100_000)
         self.assertEqual(bytes(view), bytes(range(20)))
         del view
         self.assertNotIn(interp, interpreters.list_all())

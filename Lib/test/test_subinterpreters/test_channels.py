@@ -85,7 +85,7 @@ class BufferTests(TestCase):
         send.send(1)
         self.assertEqual(
             repr(recv),
-            f'<interpreters.RecvChannel id={recv.id} capacity=4 len=1>')
+            f'<interpreters.RecvChannel id={recv.id} capacity=4 len=1 open>')
         send.close()
         self.assertEqual(
             repr(send),

@@ -279,20 +279,23 @@ class CloseTests(TestCase):
                          'InterpreterError')
 
     def test_close_waits_for_threads_started_inside(self):
-        recv, send = create_channel(1)
+        # A wait for a channel is broken: nobody may be left to end it.
+        recv, send = create_channel(2)
         interp = interpreters.create()
         gate_recv, gate = create_channel()
         interp.prepare_main(send=send, gate=gate_recv)
         interp.exec('''if True:
-            import threading
+            import interpreters, threading
             def run():
-                gate.recv()
+                try:
+                    gate.recv()
+                except interpreters.InterpreterError as exc:
+                    send.send(str(exc))
                 send.send('finished')
             threading.Thread(target=run).start()
             ''')
-        closing = self.start(interp.close)
-        gate.send(None)
-        closing()
+        interp.close()
+        self.assertIn('being closed', recv.recv_nowait())
         self.assertEqual(recv.recv_nowait(), 'finished')
 
     def test_an_interpreter_cannot_be_closed_from_its_own_thread(self):

@@ -1,0 +1,113 @@
+/* Blocking on channels from Python code.  See blocking.h. */
+
+#include "Python.h"
+#include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
+#include "pycore_interp.h"        // PyInterpreterState
+#include "pycore_pystate.h"       // _Py_ThreadCanHandleSignals()
+#include "pycore_runtime.h"       // _PyRuntime
+#include "pycore_time.h"          // _PyTime_FromSecondsObject()
+#include "blocking.h"
+#include "interp.h"
+
+int
+_PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = -1;
+        return 0;
+    }
+    PyTime_t t;
+    if (_PyTime_FromSecondsObject(&t, timeout, _PyTime_ROUND_TIMEOUT) < 0) {
+        return -1;
+    }
+    if (t < 0) {
+        PyErr_SetString(PyExc_ValueError, "timeout must not be negative");
+        return -1;
+    }
+    *deadline = _PyDeadline_Init(t);
+    return 0;
+}
+
+static void
+get_breakers(PyThreadState *tstate, _PyWaiter_Breakers *breakers)
+{
+    int *tripped = _Py_ThreadCanHandleSignals(tstate->interp)
+                   ? &_PyRuntime.signals.is_tripped : NULL;
+    *breakers = (_PyWaiter_Breakers){
+        .tripped = tripped,
+        .stop = {_PyInterp_ClosingFlag(tstate), _PyInterp_InterruptFlag(tstate)},
+    };
+}
+
+static int
+spin_attached(PyThreadState *tstate, _PyWaiter *waiter)
+{
+    return _PyWaiter_Spin(waiter, &tstate->eval_breaker, _PY_EVAL_EVENTS_MASK);
+}
+
+/* Return true if the wait is to be begun anew. */
+static int
+after_wait(PyThreadState *tstate, _PyChannel_Status status)
+{
+    if (status == _PyChannel_SIGNAL) {
+        return PyErr_CheckSignals() == 0;
+    }
+    if (status != _PyChannel_BROKEN) {
+        return 0;
+    }
+    const int *interrupted = _PyInterp_InterruptFlag(tstate);
+    if (interrupted != NULL && _Py_atomic_load_int(interrupted)) {
+        PyObject *exc = _PyInterp_TakeInterrupt(tstate);
+        if (exc == NULL) {
+            return 1;               /* it came before the wait, and was raised */
+        }
+        PyErr_SetNone(exc);
+        Py_DECREF(exc);
+        return 0;
+    }
+    PyErr_SetString(PyExc_InterpreterError, "the interpreter is being closed");
+    return 0;
+}
+
+_PyChannel_Status
+_PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    _PyWaiter waiter;
+    _PyWaiter_Breakers breakers;
+    _PyChannel_Status status;
+    do {
+        _PyWaiter_Init(&waiter);
+        if (_PyChannel_Begin(op, &waiter) || spin_attached(tstate, &waiter)) {
+            return op->status;
+        }
+        get_breakers(tstate, &breakers);
+        Py_BEGIN_ALLOW_THREADS
+        status = _PyChannel_Wait(op, deadline, &breakers);
+        Py_END_ALLOW_THREADS
+    } while (after_wait(tstate, status));
+    return status;
+}
+
+_PyChannelOp *
+_PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
+                   _PyChannel_Status *status)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    _PyWaiter waiter;
+    _PyWaiter_Breakers breakers;
+    _PyChannelOp *op;
+    do {
+        _PyWaiter_Init(&waiter);
+        op = _PyChannel_SelectBegin(select, &waiter);
+        if (op != NULL) {
+            *status = op->status;
+            return op;
+        }
+        get_breakers(tstate, &breakers);
+        Py_BEGIN_ALLOW_THREADS
+        op = _PyChannel_SelectWait(select, deadline, &breakers, status);
+        Py_END_ALLOW_THREADS
+    } while (op == NULL && after_wait(tstate, *status));
+    return op;
+}

@@ -1,0 +1,26 @@
+/* Blocking on channels from Python code: deadlines, signals, the GIL.
+
+   All functions need an attached thread state.  Those that block detach, and
+   attach again when nothing of theirs waits any more. */
+
+#ifndef Py_XXSUBINTERPRETERS_BLOCKING_H
+#define Py_XXSUBINTERPRETERS_BLOCKING_H
+
+#include "Python.h"
+#include "channel.h"
+
+/* Turn a timeout in seconds, or None, into a deadline.  Return 0, or -1 with an
+   exception if it is neither, or negative. */
+extern int _PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline);
+
+/* Do the operation.  Blocks until it is done, or until the deadline.  An
+   exception is set if the status is SIGNAL or BROKEN, and then only. */
+extern _PyChannel_Status _PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline);
+
+/* Do one of the operations, and return it; NULL for none, with *status as
+   above. */
+extern _PyChannelOp *_PyBlocking_Select(_PyChannelSelect *select,
+                                        PyTime_t deadline,
+                                        _PyChannel_Status *status);
+
+#endif /* !Py_XXSUBINTERPRETERS_BLOCKING_H */
