@@ -42,9 +42,17 @@ _PyBlock_Decref(_PyBlock *block)
     Py_ssize_t before = _Py_atomic_add_ssize(&block->refs, -1);
     assert(before > 0);
     if (before == 1) {
-        block->release(block->arg);
+        if (block->release != NULL) {
+            block->release(block->arg);
+        }
         PyMem_RawFree(block);
     }
+}
+
+void
+_PyBlock_Disarm(_PyBlock *block)
+{
+    block->release = NULL;
 }
 
 void *

@@ -21,12 +21,17 @@ typedef struct _PyBlock _PyBlock;
 typedef void (*_PyBlock_ReleaseFunc)(void *arg);
 
 /* Return a new reference to a block over `data`, or NULL when out of memory;
-   then `release` is not called and `data` still belongs to the caller. */
+   then `release` is not called and `data` still belongs to the caller.
+   `release` may be NULL. */
 extern _PyBlock *_PyBlock_Wrap(void *data, size_t size,
                                _PyBlock_ReleaseFunc release, void *arg);
 
 extern void _PyBlock_Incref(_PyBlock *block);
 extern void _PyBlock_Decref(_PyBlock *block);
+
+/* Never call the release function.  The caller has the only reference that
+   others may come to use. */
+extern void _PyBlock_Disarm(_PyBlock *block);
 
 extern void *_PyBlock_Data(const _PyBlock *block);
 extern size_t _PyBlock_Size(const _PyBlock *block);

@@ -89,6 +89,27 @@ _PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline)
     return status;
 }
 
+_PyChannel_Status
+_PyBlocking_DoOnce(_PyChannelOp *op, PyTime_t deadline)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    _PyWaiter waiter;
+    _PyWaiter_Init(&waiter);
+    if (_PyChannel_Begin(op, &waiter)) {
+        return op->status;
+    }
+    _PyWaiter_Breakers breakers = {0};
+    if (tstate == NULL) {
+        return _PyChannel_Wait(op, deadline, &breakers);
+    }
+    _PyChannel_Status status;
+    get_breakers(tstate, &breakers);
+    Py_BEGIN_ALLOW_THREADS
+    status = _PyChannel_Wait(op, deadline, &breakers);
+    Py_END_ALLOW_THREADS
+    return status;
+}
+
 _PyChannelOp *
 _PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
                    _PyChannel_Status *status)

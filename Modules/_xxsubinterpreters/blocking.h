@@ -17,6 +17,11 @@ extern int _PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline);
    exception is set if the status is SIGNAL or BROKEN, and then only. */
 extern _PyChannel_Status _PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline);
 
+/* The same, for threads with or without an attached thread state: sets no
+   exception, and returns when a signal arrives that the thread is to handle. */
+extern _PyChannel_Status _PyBlocking_DoOnce(_PyChannelOp *op,
+                                            PyTime_t deadline);
+
 /* Do one of the operations, and return it; NULL for none, with *status as
    above. */
 extern _PyChannelOp *_PyBlocking_Select(_PyChannelSelect *select,

@@ -9,6 +9,7 @@
 #include "asyncobject.h"
 #include "bufferview.h"
 #include "call.h"
+#include "capi.h"
 #include "channelobject.h"
 #include "interp.h"
 #include "message.h"
@@ -633,7 +634,9 @@ module_exec(PyObject *module)
         return -1;
     }
 
-    if (add_queue_exceptions(module, state) < 0) {
+    if (add_queue_exceptions(module, state) < 0
+        || PyModule_Add(module, "_C_API", _PyCAPI_NewCapsule()) < 0)
+    {
         return -1;
     }
 
