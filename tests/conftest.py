@@ -1,5 +1,9 @@
-"""What all tests share: where the project is."""
+"""What all tests share: where the project is, the built python, extensions for it."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,3 +15,47 @@ ROOT = Path(__file__).resolve().parents[1]
 def root():
     """The project folder."""
     return ROOT
+
+
+@pytest.fixture(scope='session')
+def python():
+    """The built python; tests that need it are skipped when run with another."""
+    python = os.environ.get('ENSEMBLE_PYTHON') or sys.executable
+    probe = subprocess.run([python, '-c', 'import interpreters'], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f'{python} is not a python of this project')
+    return python
+
+
+COMPILE = '''
+import os, subprocess, sys, sysconfig
+subprocess.run([sys.argv[1], '-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-pthread',
+                '-I', sysconfig.get_path('include'),
+                # pyconfig.h, which a python that runs in its build folder has there.
+                '-I', os.path.dirname(sysconfig.get_config_h_filename()),
+                sys.argv[2], '-o', sys.argv[3]], check=True)
+'''
+
+
+@pytest.fixture(scope='session')
+def run_with_extension(root, python, tmp_path_factory):
+    """run(name, program): run a program that can import the extension tests/capi/NAME.c."""
+    compiler = shutil.which('cc')
+    if compiler is None:
+        pytest.skip('there is no C compiler')
+    folder = tmp_path_factory.mktemp('capi')
+
+    def run(name, program):
+        library = folder / f'{name}.so'
+        if not library.exists():
+            built = subprocess.run([python, '-c', COMPILE, compiler,
+                                    root / f'tests/capi/{name}.c', library],
+                                   text=True, capture_output=True)
+            assert built.returncode == 0, built.stderr
+        done = subprocess.run([python, '-X', 'faulthandler', '-c', program],
+                              env=dict(os.environ, PYTHONPATH=str(folder)), text=True,
+                              capture_output=True, timeout=300)
+        assert (done.returncode, done.stderr) == (0, ''), done.stderr
+        return done.stdout
+
+    return run

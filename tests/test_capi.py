@@ -1,46 +1,14 @@
 """The C API of channels, used by a small extension that is compiled here."""
 
-import os
-import shutil
-import subprocess
-import sys
-
 import pytest
 
-BUILD = '''
-import os, subprocess, sys, sysconfig
-subprocess.run([sys.argv[1], '-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-pthread',
-                '-I', sysconfig.get_path('include'),
-                # pyconfig.h, which a python that runs in its build folder has there.
-                '-I', os.path.dirname(sysconfig.get_config_h_filename()),
-                sys.argv[2], '-o', sys.argv[3]], check=True)
-'''
 
-
-@pytest.fixture(scope='module')
-def run(root, tmp_path_factory):
-    """Run a program with the built python, in which `ext` is the extension."""
-    python = os.environ.get('ENSEMBLE_PYTHON') or sys.executable
-    probe = subprocess.run([python, '-c', 'import interpreters'], capture_output=True)
-    if probe.returncode:
-        pytest.skip(f'{python} is not a python of this project')
-    compiler = shutil.which('cc')
-    if compiler is None:
-        pytest.skip('there is no C compiler')
-    folder = tmp_path_factory.mktemp('capi')
-    built = subprocess.run([python, '-c', BUILD, compiler, root / 'tests/capi/channelext.c',
-                            folder / 'channelext.so'], text=True, capture_output=True)
-    assert built.returncode == 0, built.stderr
-
+@pytest.fixture
+def run(run_with_extension):
+    """Run a program in which `ext` is the extension."""
     def run(program):
-        done = subprocess.run(
-            [python, '-X', 'faulthandler', '-c',
-             'import interpreters\nimport channelext as ext\n' + program],
-            env=dict(os.environ, PYTHONPATH=str(folder)), text=True, capture_output=True,
-            timeout=120)
-        assert (done.returncode, done.stderr) == (0, ''), done.stderr
-        return done.stdout
-
+        return run_with_extension('channelext',
+                                  'import interpreters\nimport channelext as ext\n' + program)
     return run
 
 

@@ -3,18 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 
 @pytest.fixture(scope='module')
-def run(root):
-    python = os.environ.get('ENSEMBLE_PYTHON') or sys.executable
-    probe = subprocess.run([python, '-c', 'import interpreters'], capture_output=True)
-    if probe.returncode:
-        pytest.skip(f'{python} is not a python of this project')
-
+def run(root, python):
     def run(name, *args, folder='examples'):
         return subprocess.run([python, root / folder / name, *map(str, args)],
                               text=True, capture_output=True)

@@ -74,9 +74,7 @@ discard_outcome(_PyChannelOp *op)
     if (op->side == _PyChannel_SEND && op->status != _PyChannel_OK) {
         _PyChannelItem_Destroy(op->item);
     }
-    if (op->side == _PyChannel_RECV) {
-        _PyChannel_EndAsync(op);
-    }
+    _PyChannel_EndAsync(op);
 }
 
 /* Stop an operation, whatever its state.  Return true if it had not been done,

@@ -707,14 +707,15 @@ _PyChannel_SelectWait(_PyChannelSelect *select, PyTime_t deadline,
 /* --- operations of event loops -------------------------------------------- */
 
 static int
-reserve(_PyChannel *ch)
+reserve(_PyChannelOp *op)
 {
+    _PyChannel *ch = op->end->channel;
     for (;;) {
         lock(ch);
-        int full = ring_is_full(ch);
-        ch->reserved += !full;
+        op->reserved = !ring_is_full(ch);
+        ch->reserved += op->reserved;
         unlock(ch);
-        if (!full) {
+        if (op->reserved) {
             return 0;
         }
         if (grow_ring(ch) < 0) {
@@ -723,29 +724,15 @@ reserve(_PyChannel *ch)
     }
 }
 
-static void
-unreserve(_PyChannel *ch)
-{
-    lock(ch);
-    assert(ch->reserved > 0);
-    ch->reserved--;
-    unlock(ch);
-}
-
 int
 _PyChannel_BeginAsync(_PyChannelOp *op, _PyWaiter *waiter)
 {
-    _PyChannel *ch = op->end->channel;
-    int receiving = op->side == _PyChannel_RECV;
-    if (receiving && reserve(ch) < 0) {
+    op->reserved = 0;
+    if (op->side == _PyChannel_RECV && reserve(op) < 0) {
         op->status = _PyChannel_NO_MEMORY;
         return 1;
     }
-    int done = _PyChannel_Begin(op, waiter);
-    if (receiving && done && op->status != _PyChannel_OK) {
-        unreserve(ch);
-    }
-    return done;
+    return _PyChannel_Begin(op, waiter);
 }
 
 int
@@ -762,9 +749,11 @@ _PyChannel_CancelAsync(_PyChannelOp *op)
 void
 _PyChannel_EndAsync(_PyChannelOp *op)
 {
-    if (op->side == _PyChannel_RECV) {
-        unreserve(op->end->channel);
-    }
+    _PyChannel *ch = op->end->channel;
+    lock(ch);
+    ch->reserved -= op->reserved;
+    unlock(ch);
+    op->reserved = 0;
 }
 
 void
@@ -774,8 +763,10 @@ _PyChannel_GiveBack(_PyChannelOp *op)
     _PyWaiter *woken = NULL;
     int orphaned = 0;
     assert(op->side == _PyChannel_RECV && op->status == _PyChannel_OK);
+    assert(op->reserved);
     lock(ch);
     ch->reserved--;
+    op->reserved = 0;
     if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
         orphaned = 1;
     }

@@ -154,6 +154,7 @@ typedef struct _PyChannelOp {
     _PyWaiter *waiter;
     uint8_t waiting;                    /* covered by the channel's lock */
     uint8_t alone;                      /* not a case of a select */
+    uint8_t reserved;                   /* has a place in the ring reserved */
 } _PyChannelOp;
 
 /* Do it if it can be done at once; else the status is WOULD_BLOCK. */
@@ -202,9 +203,9 @@ extern _PyChannelOp *_PyChannel_SelectWait(_PyChannelSelect *select,
 /* --- operations of event loops -------------------------------------------- */
 
 /* Do the operation, or leave it waiting until it is posted to a port; `waiter`
-   is set up for that.  A receive reserves a place in the channel, for
-   _PyChannel_GiveBack(), until one of the four functions below releases it; so
-   does one that is done at once with status OK.  Return true if it is done. */
+   is set up for that.  Return true if it is done.  A receive reserves a place in
+   the channel, for _PyChannel_GiveBack(); one of the functions below must
+   release it, unless the first one returns false. */
 extern int _PyChannel_BeginAsync(_PyChannelOp *op, _PyWaiter *waiter);
 
 /* Take the operation back if it is not done; return true if that was possible. */

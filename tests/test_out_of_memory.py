@@ -1,0 +1,134 @@
+"""Every allocation of the engine fails once, in one thread; nothing is lost by it."""
+
+import pytest
+
+SWEEP = '''
+import gc
+import faultinject                  # before there are other interpreters
+import interpreters
+from interpreters import create_channel, create_queue, select, ChannelFullError
+
+def sweep(prepare, act, check):
+    """Let act(*state) fail at each allocation in turn, until none is left to fail.
+
+    check(done, *state) finds out that all of it happened, or nothing.
+    """
+    for mode in faultinject.fail_after, faultinject.fail_once:
+        n = 0
+        while True:
+            state = prepare()
+            result, exc, failed = mode(n, lambda: act(*state))
+            assert exc is None or isinstance(exc, MemoryError), repr(exc)
+            assert failed or exc is None, repr(exc)
+            del result
+            check(exc is None, *state)
+            if not failed:
+                break
+            n += 1
+        assert n > 0                # something was made to fail
+    print('ok')
+
+PAYLOAD = {'key': ['text', 2.5, 10**30, b'bytes']}
+
+def one_message(recv, done, expected):
+    assert recv.drain() == ([expected] if done else []), done
+'''
+
+CASES = {
+    'create a channel': '''
+        known = len(interpreters.list_all_channels())
+        def check(done):
+            assert len(interpreters.list_all_channels()) == known
+        sweep(lambda: (), lambda: create_channel(3), check)
+        ''',
+    'create a queue': '''
+        sweep(lambda: (), lambda: create_queue(), lambda done: None)
+        ''',
+    'send': '''
+        for capacity in 4, None:
+            sweep(lambda: create_channel(capacity), lambda recv, send: send.send(PAYLOAD),
+                  lambda done, recv, send: one_message(recv, done, PAYLOAD))
+        ''',
+    'send a small value': '''
+        sweep(lambda: create_channel(None), lambda recv, send: send.send(1),
+              lambda done, recv, send: one_message(recv, done, 1))
+        ''',
+    'send when the buffer has to grow': '''
+        def prepare():
+            recv, send = create_channel(None)
+            for i in range(8):
+                send.send(i)
+            return recv, send
+        def check(done, recv, send):
+            assert recv.drain() == list(range(9 if done else 8))
+        sweep(prepare, lambda recv, send: send.send(8), check)
+        ''',
+    'send ends': '''
+        def prepare():
+            return create_channel(None) + create_channel()
+        def check(done, recv, send, other_recv, other_send):
+            if done:
+                recv.drain()
+            other_recv.close()
+            try:
+                other_send.send_nowait(1)
+            except interpreters.ChannelClosedError:
+                return              # no copy of the receiving end was left open
+            raise AssertionError('a receiving end is left')
+        sweep(prepare, lambda recv, send, *other: send.send(other), check)
+        ''',
+    'share memory': '''
+        def prepare():
+            return create_channel(None) + (bytearray(1000),)
+        def check(done, recv, send, memory):
+            if done:
+                recv.drain()
+            memory.append(1)        # BufferError if it is still exported
+        sweep(prepare, lambda recv, send, memory: send.send_buffer(memory), check)
+        ''',
+    'select': '''
+        def prepare():
+            return create_channel() + create_channel(None)
+        def check(done, recv, send, recv2, send2):
+            one_message(recv2, done, PAYLOAD)
+        sweep(prepare, lambda recv, send, recv2, send2: select(recv, (send2, PAYLOAD)), check)
+        ''',
+    'put': '''
+        from interpreters import UNBOUND, QueueEmpty
+        def check(done, queue):
+            try:
+                assert queue.get_nowait() == PAYLOAD and done
+            except QueueEmpty:
+                assert not done
+        for policy in None, UNBOUND:
+            sweep(lambda: (create_queue(),),
+                  lambda queue: queue.put(PAYLOAD, unbounditems=policy), check)
+        ''',
+    'begin operations of an event loop': '''
+        import _xxsubinterpreters as engine
+        def prepare():
+            return create_channel(None) + (engine.Port(),)
+        def check_send(done, recv, send, port):
+            one_message(recv, done, PAYLOAD)
+        sweep(prepare, lambda recv, send, port: port.send(send, PAYLOAD).result(), check_send)
+        def check_recv(done, recv, send, port):
+            gc.collect()
+            send.send(1)
+            assert recv.drain() == [1]  # an operation left behind would have taken it
+        sweep(prepare, lambda recv, send, port: port.recv(recv).cancel(), check_recv)
+        ''',
+    'list the channels': '''
+        keep = create_channel()
+        known = len(interpreters.list_all_channels())
+        sweep(lambda: (), interpreters.list_all_channels,
+              lambda done: len(interpreters.list_all_channels()) == known)
+        ''',
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_every_allocation_fails_once(run_with_extension, name):
+    import textwrap
+    program = SWEEP + textwrap.dedent(CASES[name])
+    out = run_with_extension('faultinject', program)
+    assert out.split() and set(out.split()) == {'ok'}
