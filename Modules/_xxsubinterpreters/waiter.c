@@ -175,8 +175,8 @@ spin(_PyWaiter *waiter, PyTime_t ns, const uintptr_t *attention, uintptr_t mask)
 /* Whether spinning was worth it lately, for each thread and each of the two
    ways.  After LUCK failures in a row only one wait in PROBE spins, until one
    succeeds. */
-#define LUCK 4
-#define PROBE 16
+#define LUCK 8
+#define PROBE 4
 
 static int
 worth_trying(int *luck)
