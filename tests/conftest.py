@@ -54,7 +54,7 @@ def run_with_extension(root, python, tmp_path_factory):
             assert built.returncode == 0, built.stderr
         done = subprocess.run([python, '-X', 'faulthandler', '-c', program],
                               env=dict(os.environ, PYTHONPATH=str(folder)), text=True,
-                              capture_output=True, timeout=300)
+                              capture_output=True, timeout=60)
         assert (done.returncode, done.stderr) == (0, ''), done.stderr
         return done.stdout
 

@@ -132,3 +132,46 @@ def test_every_allocation_fails_once(run_with_extension, name):
     program = SWEEP + textwrap.dedent(CASES[name])
     out = run_with_extension('faultinject', program)
     assert out.split() and set(out.split()) == {'ok'}
+
+
+
+def test_memory_is_unpinned_later_when_there_is_none_to_attach(run_with_extension):
+    out = run_with_extension('faultinject', '''
+import faultinject
+import interpreters
+
+interp = interpreters.create()
+interp.exec("memory = [bytearray(b'spam') for _ in range(2)]")
+def view(i):
+    import __main__
+    return memoryview(__main__.memory[i])
+def is_exported(i):
+    import __main__
+    try:
+        __main__.memory[i].append(1)
+    except BufferError:
+        return True
+    return False
+def wait(recv):
+    recv.recv()
+
+# The runtime has memory for one thread state ready; somebody inside takes it.
+recv, send = interpreters.create_channel()
+inside = interp.submit(wait, recv)
+while not interp.is_running():
+    pass
+views, other = [interp.call(view, 0)], interp.call(view, 1)
+assert faultinject.fail_after(0, views.clear)[2]
+print(interp.call(is_exported, 0), interp.call(is_exported, 1))
+del other
+print(interp.call(is_exported, 0), interp.call(is_exported, 1))
+
+# Closing does it as well.
+views.append(interp.call(view, 0))
+assert faultinject.fail_after(0, views.clear)[2]
+send.send(None)
+inside.result()
+interp.close()
+print(interp in interpreters.list_all())
+''')
+    assert out == 'True True\nFalse False\nFalse\n'

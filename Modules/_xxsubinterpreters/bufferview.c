@@ -12,17 +12,23 @@ typedef struct {
 
 /* --- pinned exporters ----------------------------------------------------- */
 
-/* Raw memory, so that any thread can free it; `view` belongs to `interp`. */
+/* `view` belongs to the interpreter that is pinned. */
 struct export {
+    _PyInterp_Pinned pinned;
     Py_buffer view;
-    int64_t interp;
 };
 
 static void
-release_view(void *arg)
+release_view(_PyInterp_Pinned *pinned)
 {
-    struct export *export = arg;
+    struct export *export = _Py_CONTAINER_OF(pinned, struct export, pinned);
     PyBuffer_Release(&export->view);
+}
+
+static void
+free_export(_PyInterp_Pinned *pinned)
+{
+    PyMem_RawFree(_Py_CONTAINER_OF(pinned, struct export, pinned));
 }
 
 /* The release function of the block over an exporter's memory. */
@@ -30,8 +36,7 @@ static void
 unpin(void *arg)
 {
     struct export *export = arg;
-    _PyInterp_Unpin(export->interp, release_view, export);
-    PyMem_RawFree(export);
+    _PyInterp_Unpin(&export->pinned);
 }
 
 /* Return a new reference to a block over the memory of `obj`.  The block owns
@@ -44,11 +49,13 @@ pin(PyObject *obj, const Py_buffer **view)
         PyErr_NoMemory();
         return NULL;
     }
+    export->pinned = (_PyInterp_Pinned){
+        .release = release_view, .free = free_export};
     if (PyObject_GetBuffer(obj, &export->view, PyBUF_FULL_RO) < 0) {
         PyMem_RawFree(export);
         return NULL;
     }
-    if (_PyInterp_Pin(&export->interp) < 0) {
+    if (_PyInterp_Pin(&export->pinned) < 0) {
         PyBuffer_Release(&export->view);
         PyMem_RawFree(export);
         return NULL;

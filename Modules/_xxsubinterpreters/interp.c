@@ -35,6 +35,7 @@ struct entry {
                                        messages that carry one */
     Py_ssize_t inside;              /* visits in progress */
     Py_ssize_t pins;                /* exports of its memory */
+    _PyInterp_Pinned *unpinned;     /* those to be released */
     _PyInterp_Visit *visits;        /* those with a thread state of their own */
 };
 
@@ -499,6 +500,8 @@ turn_zombie(struct entry *e)
 /* What became of an attempt to end an interpreter. */
 enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
 
+static void release_unpinned(int64_t id);
+
 /* End an interpreter that is CLOSING, and was in life `before`, to which it
    returns when it cannot end.  If it has threads of its own, wait for them if
    `wait` and give up otherwise. */
@@ -526,6 +529,7 @@ end(struct entry *e, enum life before, int wait)
         }
     }
     _Py_atomic_store_int(&interp->finalizing, result == ENDED);
+    release_unpinned(e->id);
     if (result == ENDED && has_pins(e)) {
         clear_main(interp);         /* may drop the interpreter's own */
         if (turn_zombie(e)) {
@@ -622,62 +626,65 @@ _PyInterp_Decref(int64_t id)
 /* --- pins ----------------------------------------------------------------- */
 
 int
-_PyInterp_Pin(int64_t *id)
+_PyInterp_Pin(_PyInterp_Pinned *pinned)
 {
-    *id = PyInterpreterState_GetID(PyInterpreterState_Get());
+    int64_t id = PyInterpreterState_GetID(PyInterpreterState_Get());
+    pinned->id = id;
     lock();
-    struct entry *e = find(*id);
+    struct entry *e = find(id);
     int alive = e != NULL && e->life == ALIVE;
     if (alive) {
         e->pins++;
     }
     unlock();
-    return alive ? 0 : refused(*id, "is being closed: its memory cannot be "
-                                    "shared any more");
+    return alive ? 0 : refused(id, "is being closed: its memory cannot be "
+                                   "shared any more");
 }
 
-void
-_PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg)
+/* Release what is to be released.  The calling thread is attached to the
+   interpreter; its exception is kept. */
+static void
+release_unpinned(int64_t id)
 {
+    PyObject *exc = PyErr_GetRaisedException();
+    for (;;) {
+        lock();
+        struct entry *e = find(id);
+        _PyInterp_Pinned *pinned = e != NULL ? e->unpinned : NULL;
+        if (pinned != NULL) {
+            e->unpinned = pinned->next;
+        }
+        unlock();
+        if (pinned == NULL) {
+            break;
+        }
+        pinned->release(pinned);
+        pinned->free(pinned);
+        lock();
+        e = find(id);               /* gone if it was torn down meanwhile */
+        if (e != NULL) {
+            assert(e->pins > 0);
+            e->pins--;
+        }
+        unlock();
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+/* End a zombie that is not pinned any more. */
+static void
+end_unpinned(int64_t id)
+{
+    PyThreadState *current = _PyThreadState_GET();
     lock();
     struct entry *e = find(id);
-    PyInterpreterState *interp = e != NULL ? e->interp : NULL;
-    unlock();
-    if (interp == NULL) {
-        return;
-    }
-
-    /* The pin itself keeps the interpreter from ending under us. */
-    PyThreadState *current = _PyThreadState_GET();
-    if (current != NULL && current->interp == interp) {
-        PyObject *exc = PyErr_GetRaisedException();
-        release(arg);
-        PyErr_SetRaisedException(exc);
-    }
-    else {
-        PyThreadState *home;
-        PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
-                                       &home);
-        if (tstate == NULL) {
-            return;                 /* out of memory: it stays pinned */
-        }
-        release(arg);
-        detach(tstate, home);
-    }
-
-    lock();
-    e = find(id);                   /* gone if it was torn down meanwhile */
-    int last = 0;
-    if (e != NULL) {
-        assert(e->pins > 0);
-        e->pins--;
-        /* The runtime may be ending it already, which is why a view in it, of
-           its own memory, is released. */
-        last = e->pins == 0 && e->life == ZOMBIE && !interp->finalizing
-               && (current == NULL || current->interp != interp);
-        if (last) {
-            e->life = CLOSING;
-        }
+    /* The runtime may be ending it already, which is why a view in it, of its
+       own memory, is released. */
+    int last = e != NULL && e->pins == 0 && e->life == ZOMBIE
+               && !e->interp->finalizing
+               && (current == NULL || current->interp != e->interp);
+    if (last) {
+        e->life = CLOSING;
     }
     unlock();
     if (last) {
@@ -687,6 +694,40 @@ _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg)
             PyErr_SetRaisedException(exc);
         }
     }
+}
+
+void
+_PyInterp_Unpin(_PyInterp_Pinned *pinned)
+{
+    int64_t id = pinned->id;
+    lock();
+    struct entry *e = find(id);
+    PyInterpreterState *interp = e != NULL ? e->interp : NULL;
+    if (e != NULL) {
+        pinned->next = e->unpinned;
+        e->unpinned = pinned;
+    }
+    unlock();
+    if (interp == NULL) {
+        pinned->free(pinned);
+        return;
+    }
+    /* The pin itself keeps the interpreter from ending under us. */
+    PyThreadState *current = _PyThreadState_GET();
+    if (current != NULL && current->interp == interp) {
+        release_unpinned(id);
+    }
+    else {
+        PyThreadState *home;
+        PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
+                                       &home);
+        if (tstate == NULL) {
+            return;                 /* out of memory: somebody else does it */
+        }
+        release_unpinned(id);
+        detach(tstate, home);
+    }
+    end_unpinned(id);
 }
 
 

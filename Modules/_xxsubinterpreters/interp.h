@@ -72,16 +72,27 @@ extern const int *_PyInterp_InterruptFlag(PyThreadState *tstate);
    exception to raise, or NULL if it has been raised already. */
 extern PyObject *_PyInterp_TakeInterrupt(PyThreadState *tstate);
 
+/* Something in an interpreter's memory that others use; embedded in what
+   describes it, in raw memory. */
+typedef struct _PyInterp_Pinned {
+    int64_t id;                     /* of the interpreter */
+    void (*release)(struct _PyInterp_Pinned *);
+    void (*free)(struct _PyInterp_Pinned *);
+    struct _PyInterp_Pinned *next;  /* among those still to be released */
+} _PyInterp_Pinned;
+
 /* Keep the current interpreter's memory alive until it is unpinned.  Fails
    with InterpreterError in an interpreter that is being closed. */
-extern int _PyInterp_Pin(int64_t *id);
+extern int _PyInterp_Pin(_PyInterp_Pinned *pinned);
 
-/* Run `release(arg)` attached to the pinned interpreter, then drop the pin;
-   the last pin of a zombie ends it.  If the interpreter was torn down in spite
-   of its pins, as happens at process exit, `release` is not called.  May be
-   called by any thread, attached to any interpreter or to none.  The
-   caller's exception state is untouched. */
-extern void _PyInterp_Unpin(int64_t id, void (*release)(void *), void *arg);
+/* Call release() attached to the pinned interpreter, drop the pin, and call
+   free(); the last pin of a zombie ends it.  If the interpreter was torn down
+   in spite of its pins, as happens at process exit, release() is not called.
+   If there is no memory to attach, all this is done when somebody else attaches
+   to do the same, or when the interpreter is closed.  May be called by any
+   thread, attached to any interpreter or to none.  The caller's exception state
+   is untouched. */
+extern void _PyInterp_Unpin(_PyInterp_Pinned *pinned);
 
 /* True if there is such an interpreter, not being ended. */
 extern int _PyInterp_Exists(int64_t id);

@@ -8,6 +8,7 @@
 #include "waiter.h"
 
 #include <sched.h>                // sched_getaffinity()
+#include <unistd.h>               // getpid()
 
 /* Life of `state`:
 
@@ -59,7 +60,7 @@ _PyWaiter_Processors(void)
     int result = _Py_atomic_load_int_relaxed(&processors);
     if (result == 0) {
         cpu_set_t set;
-        result = sched_getaffinity(0, sizeof(set), &set) == 0
+        result = sched_getaffinity(getpid(), sizeof(set), &set) == 0
                  ? CPU_COUNT(&set) : INT_MAX;
         _Py_atomic_store_int_relaxed(&processors, result);
     }
