@@ -65,7 +65,13 @@ install: ## install the build (PREFIX=/usr/local DESTDIR=)
 
 .PHONY: bench
 bench: all ## the benchmarks, each against its peers in one run
-	@for program in benchmarks/*.py; do $(RUN) {python} $$program || exit 1; done
+	@for program in $(filter-out benchmarks/plot.py,$(wildcard benchmarks/*.py)); do \
+		$(RUN) {python} $$program || exit 1; done
+
+.PHONY: bench-plot
+bench-plot: all ## draw what `make bench` measured
+	@$(call TOOL,venv) --for docs
+	@$(RUN) {docs_venv}/bin/python benchmarks/plot.py
 
 .PHONY: docs
 docs: all ## the documentation, in build/docs; its examples are run

@@ -36,10 +36,12 @@ typedef enum {
     PyInterpChannel_WOULD_BLOCK,    /* only with a timeout of zero */
     PyInterpChannel_TIMEOUT,
     PyInterpChannel_CLOSED,         /* no end of the other side is open */
-    PyInterpChannel_END_CLOSED,     /* this end is closed */
+    PyInterpChannel_END_CLOSED,     /* this end is closed, or of the wrong side */
     PyInterpChannel_NO_MEMORY,
     PyInterpChannel_INTERRUPTED     /* a signal arrived: PyErr_CheckSignals();
-                                       or the interpreter is being closed */
+                                       else return to Python code, which gets
+                                       an exception, or is to end because its
+                                       interpreter is being closed */
 } PyInterpChannel_Status;
 
 #define PyInterpChannel_UNBOUNDED ((Py_ssize_t)-1)

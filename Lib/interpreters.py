@@ -404,8 +404,7 @@ def create_queue(maxsize=0, *, unbounditems=None):
     unbounditems is what becomes of an item whose interpreter ends before it is
     taken, unless put() says otherwise: UNBOUND, UNBOUND_ERROR or
     UNBOUND_REMOVE.  By default it stays what it is: items outlive the
-    interpreter that put them.  It applies to this object, not to others for the
-    same queue.
+    interpreter that put them.
     """
     unbound = 0 if unbounditems is None else _Unbound(unbounditems)
     return _engine.create_queue(maxsize if maxsize > 0 else None, unbound)
@@ -418,12 +417,13 @@ def create_queue(maxsize=0, *, unbounditems=None):
 # watches the port's file descriptor: no thread waits for it.
 
 class _LoopPort:
-    """The port of one event loop."""
+    """The port of one event loop, which keeps it alive as long as it is open."""
 
-    _of_loop = weakref.WeakKeyDictionary()
+    _of_loop = weakref.WeakKeyDictionary()  # of weak references
 
     def __init__(self, loop):
         self.port = _engine.Port()
+        self.waiting = set()            # the operations, which nobody else may hold
         loop.add_reader(self.port.fileno(), self._collect)
 
     def _collect(self):
@@ -434,33 +434,39 @@ class _LoopPort:
 
     @classmethod
     def get(cls, loop):
-        self = cls._of_loop.get(loop)
+        ref = cls._of_loop.get(loop)
+        self = ref() if ref is not None else None
         if self is None:
-            self = cls._of_loop[loop] = cls(loop)
-        return self.port
+            self = cls(loop)
+            cls._of_loop[loop] = weakref.ref(self)
+        return self
 
-
-async def _finish(operation, loop):
-    if not operation.done:
-        operation.future = loop.create_future()
-        try:
-            await operation.future
-        except BaseException:
-            operation.cancel()          # a message received goes back
-            raise
-    return operation.result()
+    async def finish(self, operation, loop):
+        if not operation.done:
+            operation.future = loop.create_future()
+            self.waiting.add(operation)
+            try:
+                await operation.future
+            except BaseException:
+                operation.cancel()      # a message received goes back
+                raise
+            finally:
+                self.waiting.discard(operation)
+        return operation.result()
 
 
 async def _arecv(channel):
     import asyncio
     loop = asyncio.get_running_loop()
-    return await _finish(_LoopPort.get(loop).recv(channel), loop)
+    port = _LoopPort.get(loop)
+    return await port.finish(port.port.recv(channel), loop)
 
 
 async def _asend(channel, obj):
     import asyncio
     loop = asyncio.get_running_loop()
-    return await _finish(_LoopPort.get(loop).send(channel, obj), loop)
+    port = _LoopPort.get(loop)
+    return await port.finish(port.port.send(channel, obj), loop)
 
 
 async def _anext(channel):

@@ -15,17 +15,17 @@
 typedef struct {
     PyObject_HEAD
     _PyPort *port;                  /* a reference */
-    Py_ssize_t abandoned;           /* operations to be collected, whose
-                                       Operation is gone */
+    _PyPortEntry *ready, **last;    /* done, taken from the port, and still to
+                                       be returned by collect() */
 } PortObject;
 
-/* What the engine sees of an operation.  While it waits, or is posted and not
-   yet collected, the engine refers to it; so does its Operation, as long as
-   that lives.  Whichever lets go last frees it. */
+/* What the engine sees of an operation; its Operation frees it, which takes it
+   back first if the engine refers to it: while it waits, or is posted and not
+   yet collected. */
 struct pending {
     _PyWaiter waiter;
     _PyChannelOp op;
-    PyObject *operation;            /* borrowed; NULL when that is gone */
+    PyObject *operation;            /* borrowed */
     PyObject *channel;              /* strong: keeps the end */
 };
 
@@ -52,7 +52,7 @@ class _xxsubinterpreters.Operation "OperationObject *" "clinic_state()->Operatio
 
 /* --- what the engine sees ---------------------------------------------------- */
 
-/* Free what nobody refers to any more. */
+/* The engine does not refer to it any more. */
 static void
 free_pending(struct pending *pending)
 {
@@ -77,6 +77,41 @@ discard_outcome(_PyChannelOp *op)
     _PyChannel_EndAsync(op);
 }
 
+/* Move what was posted to the list of what is ready. */
+static void
+fetch_posted(PortObject *port)
+{
+    *port->last = _PyPort_Collect(port->port);
+    while (*port->last != NULL) {
+        port->last = &(*port->last)->next;
+    }
+}
+
+/* Take one entry, which is posted or about to be, off.  Whoever finished it is
+   a few instructions from posting it, and needs nothing of ours. */
+static void
+take_posted(PortObject *port, _PyPortEntry *entry)
+{
+    for (;;) {
+        fetch_posted(port);
+        for (_PyPortEntry **link = &port->ready; *link != NULL;
+             link = &(*link)->next)
+        {
+            if (*link == entry) {
+                *link = entry->next;
+                if (port->last == &entry->next) {
+                    port->last = link;
+                }
+                if (port->ready != NULL) {
+                    _PyPort_Signal(port->port);     /* for the others */
+                }
+                return;
+            }
+        }
+        _PyPort_WaitReadable(port->port);
+    }
+}
+
 /* Stop an operation, whatever its state.  Return true if it had not been done,
    and will not be. */
 static int
@@ -91,15 +126,16 @@ stop(OperationObject *self)
     if (self->waiting) {
         self->waiting = 0;
         if (!_PyChannel_CancelAsync(&pending->op)) {
-            /* Done, and posted or about to be: whoever collects it will see
-               that nobody wants it. */
-            pending->operation = NULL;
-            ((PortObject *)self->port)->abandoned++;
-            return 0;
+            /* Done, and posted or about to be.  It must not be seen to by a
+               later collect(): what was received would be overtaken. */
+            take_posted((PortObject *)self->port, &pending->waiter.entry);
+            discard_outcome(&pending->op);
         }
-        cancelled = 1;
-        if (pending->op.side == _PyChannel_SEND) {
-            _PyChannelItem_Destroy(pending->op.item);
+        else {
+            cancelled = 1;
+            if (pending->op.side == _PyChannel_SEND) {
+                _PyChannelItem_Destroy(pending->op.item);
+            }
         }
     }
     else {
@@ -331,27 +367,6 @@ _xxsubinterpreters_Port_send_impl(PortObject *self, PyObject *channel,
     return begin(self, channel, _PyChannel_SEND, item);
 }
 
-/* The next of the operations that were posted; NULL after the last.  Those that
-   nobody wants any more are seen to. */
-static PyObject *
-next_operation(PortObject *self, _PyPortEntry **entries)
-{
-    while (*entries != NULL) {
-        struct pending *pending = _Py_CONTAINER_OF(
-                _PyWaiter_FromEntry(*entries), struct pending, waiter);
-        *entries = (*entries)->next;
-        OperationObject *operation = (OperationObject *)pending->operation;
-        if (operation != NULL) {
-            operation->waiting = 0;
-            return Py_NewRef(operation);
-        }
-        self->abandoned--;
-        discard_outcome(&pending->op);
-        free_pending(pending);
-    }
-    return NULL;
-}
-
 /*[clinic input]
 _xxsubinterpreters.Port.collect
 
@@ -362,18 +377,26 @@ static PyObject *
 _xxsubinterpreters_Port_collect_impl(PortObject *self)
 /*[clinic end generated code: output=8f20aef89f3bb9bb input=19407796ac1e837c]*/
 {
-    PyObject *list = PyList_New(0);
+    fetch_posted(self);
+    Py_ssize_t n = 0;
+    for (_PyPortEntry *e = self->ready; e != NULL; e = e->next) {
+        n++;
+    }
+    PyObject *list = PyList_New(n);
     if (list == NULL) {
+        _PyPort_Signal(self->port);     /* they are still to be returned */
         return NULL;
     }
-    _PyPortEntry *entries = _PyPort_Collect(self->port);
-    PyObject *operation;
-    while ((operation = next_operation(self, &entries)) != NULL) {
-        if (list != NULL && PyList_Append(list, operation) < 0) {
-            Py_CLEAR(list);         /* but every operation is marked as done */
-        }
-        Py_DECREF(operation);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        _PyPortEntry *entry = self->ready;
+        self->ready = entry->next;
+        struct pending *pending = _Py_CONTAINER_OF(
+                _PyWaiter_FromEntry(entry), struct pending, waiter);
+        OperationObject *operation = (OperationObject *)pending->operation;
+        operation->waiting = 0;
+        PyList_SET_ITEM(list, i, Py_NewRef(operation));
     }
+    self->last = &self->ready;
     return list;
 }
 
@@ -405,6 +428,7 @@ _xxsubinterpreters_Port_impl(PyTypeObject *type)
     if (self == NULL) {
         return NULL;
     }
+    self->last = &self->ready;
     self->port = _PyPort_New();
     if (self->port == NULL) {
         PyErr_SetFromErrno(PyExc_OSError);
@@ -420,15 +444,8 @@ port_dealloc(PyObject *op)
     PortObject *self = (PortObject *)op;
     PyTypeObject *type = Py_TYPE(self);
     if (self->port != NULL) {
-        /* Every Operation holds the Port, so only abandoned ones are left.
-           Whoever finished them is a few instructions from posting them. */
-        while (self->abandoned > 0) {
-            _PyPort_WaitReadable(self->port);
-            _PyPortEntry *entries = _PyPort_Collect(self->port);
-            PyObject *none = next_operation(self, &entries);
-            assert(none == NULL);
-            (void)none;
-        }
+        /* Every Operation holds the Port, so there are none. */
+        assert(self->ready == NULL);
         _PyPort_Decref(self->port);
     }
     type->tp_free(self);

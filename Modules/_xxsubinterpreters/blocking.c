@@ -45,6 +45,13 @@ spin_attached(PyThreadState *tstate, _PyWaiter *waiter)
     return _PyWaiter_Spin(waiter, &tstate->eval_breaker, _PY_EVAL_EVENTS_MASK);
 }
 
+static int
+is_closing(PyThreadState *tstate)
+{
+    const int *closing = _PyInterp_ClosingFlag(tstate);
+    return closing != NULL && _Py_atomic_load_int(closing);
+}
+
 /* Return true if the wait is to be begun anew. */
 static int
 after_wait(PyThreadState *tstate, _PyChannel_Status status)
@@ -64,6 +71,9 @@ after_wait(PyThreadState *tstate, _PyChannel_Status status)
         PyErr_SetNone(exc);
         Py_DECREF(exc);
         return 0;
+    }
+    if (!is_closing(tstate)) {
+        return 1;                   /* an interruption that was taken before */
     }
     PyErr_SetString(PyExc_InterpreterError, "the interpreter is being closed");
     return 0;
@@ -93,21 +103,27 @@ _PyChannel_Status
 _PyBlocking_DoOnce(_PyChannelOp *op, PyTime_t deadline)
 {
     PyThreadState *tstate = _PyThreadState_GET();
-    _PyWaiter waiter;
-    _PyWaiter_Init(&waiter);
-    if (_PyChannel_Begin(op, &waiter)) {
-        return op->status;
+    for (;;) {
+        _PyWaiter waiter;
+        _PyWaiter_Init(&waiter);
+        if (_PyChannel_Begin(op, &waiter)) {
+            return op->status;
+        }
+        _PyWaiter_Breakers breakers = {0};
+        if (tstate == NULL) {
+            return _PyChannel_Wait(op, deadline, &breakers);
+        }
+        _PyChannel_Status status;
+        get_breakers(tstate, &breakers);
+        Py_BEGIN_ALLOW_THREADS
+        status = _PyChannel_Wait(op, deadline, &breakers);
+        Py_END_ALLOW_THREADS
+        if (status != _PyChannel_BROKEN || is_closing(tstate)
+            || _PyInterp_NoticeInterrupt(tstate))
+        {
+            return status;
+        }
     }
-    _PyWaiter_Breakers breakers = {0};
-    if (tstate == NULL) {
-        return _PyChannel_Wait(op, deadline, &breakers);
-    }
-    _PyChannel_Status status;
-    get_breakers(tstate, &breakers);
-    Py_BEGIN_ALLOW_THREADS
-    status = _PyChannel_Wait(op, deadline, &breakers);
-    Py_END_ALLOW_THREADS
-    return status;
 }
 
 _PyChannelOp *

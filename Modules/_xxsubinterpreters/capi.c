@@ -135,7 +135,8 @@ capi_send(PyInterpChannel_End *end, void *data, Py_ssize_t nbytes,
     _PySharedBuffer *buffer = _PySharedBuffer_New(block, &view);
     if (buffer != NULL) {
         op.item = _PyMessage_BufferItem(buffer);
-        status = do_op(&op, timeout_ns);
+        status = op.end->sides & _PyChannel_CAN_SEND
+                 ? do_op(&op, timeout_ns) : PyInterpChannel_END_CLOSED;
     }
     if (status != PyInterpChannel_OK) {
         _PyBlock_Disarm(block);     /* the memory stays the caller's */
@@ -157,7 +158,9 @@ capi_recv(PyInterpChannel_End *end, PyInterpChannel_Message **message,
         return PyInterpChannel_NO_MEMORY;
     }
     _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_RECV};
-    PyInterpChannel_Status status = do_op(&op, timeout_ns);
+    PyInterpChannel_Status status = op.end->sides & _PyChannel_CAN_RECV
+                                    ? do_op(&op, timeout_ns)
+                                    : PyInterpChannel_END_CLOSED;
     if (status != PyInterpChannel_OK) {
         PyMem_RawFree(result);
         return status;

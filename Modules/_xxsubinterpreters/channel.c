@@ -32,8 +32,6 @@
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "channel.h"
 
-#include <pthread.h>              // pthread_atfork()
-
 struct op_queue {
     _PyChannelOp *first, *last;
     Py_ssize_t messages;            /* operations that are not select cases */
@@ -44,6 +42,7 @@ struct _PyChannel {
     int64_t id;
     Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED */
     int is_queue;
+    int tag;                        /* of a queue, for its users */
 
     PyMutex lock;
     Py_ssize_t refs;                /* ends, closed ones included, and others */
@@ -70,7 +69,6 @@ static struct {
     PyMutex lock;
     _PyChannel *first, *last;
     int64_t last_id;
-    int handles_fork;
 } all;
 
 #define FIRST_RING 8
@@ -138,7 +136,8 @@ check_invariants(_PyChannel *ch)
         assert(ch->open[_PyChannel_RECV] > 0);
     }
     assert(ch->length == 0 || ch->open[_PyChannel_RECV] > 0);
-    assert(ch->length + ch->reserved <= ch->ring_size || ch->ring == NULL);
+    assert(ch->length + ch->reserved <= ch->ring_size || ch->ring == NULL
+           || ch->open[_PyChannel_RECV] == 0);
 }
 #else
 #  define check_invariants(ch)
@@ -303,6 +302,20 @@ surplus_ring(_PyChannel *ch)
         return take_ring(ch).items;
     }
     return NULL;
+}
+
+/* The items that nobody is left to receive: no receiving end is open, or all
+   open ends are in these items. */
+static struct ring
+take_orphans(_PyChannel *ch)
+{
+    Py_ssize_t open = ch->open[_PyChannel_RECV] + ch->open[_PyChannel_SEND];
+    if (ch->length > 0
+        && (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends))
+    {
+        return take_ring(ch);
+    }
+    return (struct ring){0};
 }
 
 static inline int
@@ -712,10 +725,11 @@ reserve(_PyChannelOp *op)
     _PyChannel *ch = op->end->channel;
     for (;;) {
         lock(ch);
-        op->reserved = !ring_is_full(ch);
+        int closed = op->end->closed;   /* then it will not receive anyhow */
+        op->reserved = !closed && !ring_is_full(ch);
         ch->reserved += op->reserved;
         unlock(ch);
-        if (op->reserved) {
+        if (closed || op->reserved) {
             return 0;
         }
         if (grow_ring(ch) < 0) {
@@ -761,38 +775,37 @@ _PyChannel_GiveBack(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
+    struct ring orphans = {0};
     int orphaned = 0;
     assert(op->side == _PyChannel_RECV && op->status == _PyChannel_OK);
     assert(op->reserved);
     lock(ch);
-    ch->reserved--;
-    op->reserved = 0;
-    if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
+    _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
+    if (receiver != NULL) {
+        receiver->item = op->item;
+        finish(ch, receiver, _PyChannel_OK, &woken);
+    }
+    else if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
         orphaned = 1;
     }
     else {
-        _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
-        if (receiver != NULL) {
-            receiver->item = op->item;
-            finish(ch, receiver, _PyChannel_OK, &woken);
-        }
-        else {
-            push_front(ch, &op->item);
-        }
+        push_front(ch, &op->item);
+        orphans = take_orphans(ch);
     }
+    ch->reserved--;
+    op->reserved = 0;
     unlock(ch);
     _PyWaiter_Wake(woken);
     if (orphaned) {
         _PyChannelItem_Destroy(op->item);
     }
+    if (orphans.items != NULL) {
+        destroy_ring(orphans);
+    }
 }
 
 
 /* --- creating ------------------------------------------------------------- */
-
-static void before_fork(void);
-static void after_fork_parent(void);
-static void after_fork_child(void);
 
 static inline void
 lock_list(void)
@@ -818,28 +831,16 @@ new_channel(Py_ssize_t capacity, int is_queue)
     ch->is_queue = is_queue;
     ch->refs = 1;
     lock_list();
-    int handles_fork = all.handles_fork;
-    if (!handles_fork) {
-        handles_fork = pthread_atfork(before_fork, after_fork_parent,
-                                      after_fork_child) == 0;
-        all.handles_fork = handles_fork;
+    ch->id = ++all.last_id;
+    ch->prev = all.last;
+    if (all.last != NULL) {
+        all.last->next = ch;
     }
-    if (handles_fork) {
-        ch->id = ++all.last_id;
-        ch->prev = all.last;
-        if (all.last != NULL) {
-            all.last->next = ch;
-        }
-        else {
-            all.first = ch;
-        }
-        all.last = ch;
+    else {
+        all.first = ch;
     }
+    all.last = ch;
     unlock_list();
-    if (!handles_fork) {
-        PyMem_RawFree(ch);
-        return NULL;
-    }
     return ch;
 }
 
@@ -923,12 +924,13 @@ _PyChannel_New(Py_ssize_t capacity, _PyChannelEnd **recv, _PyChannelEnd **send)
 }
 
 _PyChannelEnd *
-_PyChannel_NewQueue(Py_ssize_t capacity)
+_PyChannel_NewQueue(Py_ssize_t capacity, int tag)
 {
     _PyChannel *ch = new_channel(capacity, 1);
     if (ch == NULL) {
         return NULL;
     }
+    ch->tag = tag;                  /* nobody knows it yet */
     _PyChannelEnd *end = new_end(ch, _PyChannel_CAN_BOTH, 0);
     _PyChannel_Decref(ch);
     return end;
@@ -999,13 +1001,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
             }
         }
     }
-    Py_ssize_t open = ch->open[_PyChannel_RECV] + ch->open[_PyChannel_SEND];
-    if (ch->length > 0
-        && (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends))
-    {
-        /* Nobody is left who could receive it, or all who could are inside. */
-        orphans = take_ring(ch);
-    }
+    orphans = take_orphans(ch);
     unlock(ch);
     _PyWaiter_Wake(woken);
     if (orphans.items != NULL) {
@@ -1040,6 +1036,12 @@ Py_ssize_t
 _PyChannelEnd_Capacity(const _PyChannelEnd *end)
 {
     return end->channel->capacity;
+}
+
+int
+_PyChannelEnd_Tag(const _PyChannelEnd *end)
+{
+    return end->channel->tag;
 }
 
 Py_ssize_t
@@ -1148,14 +1150,46 @@ _PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
 }
 
 
+static void
+take_items(_PyChannel *ch, int (*take)(_PyChannelItem, void *), void *arg,
+           _PyWaiter **woken)
+{
+    size_t n = ch->length;
+    for (size_t i = 0; i < n; i++) {
+        _PyChannelItem item;
+        pop(ch, &item);
+        if (!take(item, arg)) {
+            push(ch, &item);
+        }
+    }
+    refill(ch, woken);
+}
+
+void
+_PyChannel_TakeItems(int (*take)(_PyChannelItem, void *), void *arg)
+{
+    _PyWaiter *woken = NULL;
+    lock_list();
+    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+        if (ch->is_queue) {
+            lock(ch);
+            take_items(ch, take, arg, &woken);
+            unlock(ch);
+        }
+    }
+    unlock_list();
+    _PyWaiter_Wake(woken);
+}
+
+
 /* --- fork ----------------------------------------------------------------- */
 
 /* The thread that forks takes every lock of the engine first, in the order of
    their ranks, so that the child finds all channels in order.  What waits in
    them belongs to threads which the child does not have. */
 
-static void
-before_fork(void)
+void
+_PyChannel_BeforeFork(void)
 {
     lock_list();
     for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
@@ -1164,8 +1198,8 @@ before_fork(void)
     _PyWaiter_BeforeFork();
 }
 
-static void
-after_fork_parent(void)
+void
+_PyChannel_AfterForkParent(void)
 {
     _PyWaiter_AfterForkParent();
     for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
@@ -1174,8 +1208,8 @@ after_fork_parent(void)
     unlock_list();
 }
 
-static void
-after_fork_child(void)
+void
+_PyChannel_AfterForkChild(void)
 {
     _PyWaiter_AfterForkChild();
     for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {

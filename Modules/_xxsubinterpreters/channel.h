@@ -27,7 +27,8 @@ typedef union {
 typedef struct {
     /* For items that nobody receives.  NULL if there is nothing to do. */
     void (*destroy)(_PyChannelPayload payload);
-    /* How many open ends of the channel the item holds.  NULL for none.  Called
+    /* How many open ends of the channel the item holds, one of both sides
+       counted twice.  NULL for none.  Called
        under the channel's lock, and calls nothing but
        _PyChannelEnd_Channel(). */
     Py_ssize_t (*count_ends)(_PyChannelPayload payload, const _PyChannel *ch);
@@ -81,10 +82,10 @@ typedef enum {
 
 /* Create a channel, with one end of both sides, or one of each.  With a
    capacity of zero a send waits for its receiver.  Return 0, or -1 when out of
-   memory. */
+   memory.  What the tag of a queue says is its users' business. */
 extern int _PyChannel_New(Py_ssize_t capacity,
                           _PyChannelEnd **recv, _PyChannelEnd **send);
-extern _PyChannelEnd *_PyChannel_NewQueue(Py_ssize_t capacity);
+extern _PyChannelEnd *_PyChannel_NewQueue(Py_ssize_t capacity, int tag);
 
 
 /* --- ends ----------------------------------------------------------------- */
@@ -112,6 +113,7 @@ _PyChannelEnd_Channel(const _PyChannelEnd *end)
 /* The channel's number in this process; never reused. */
 extern int64_t _PyChannelEnd_ID(const _PyChannelEnd *end);
 extern Py_ssize_t _PyChannelEnd_Capacity(const _PyChannelEnd *end);
+extern int _PyChannelEnd_Tag(const _PyChannelEnd *end);
 
 /* Number of messages waiting, those of blocked senders included. */
 extern Py_ssize_t _PyChannelEnd_Length(_PyChannelEnd *end);
@@ -137,6 +139,19 @@ extern _PyChannelEnd *_PyChannel_NewEnd(_PyChannel *channel,
    CLOSED, if there is none, or to NO_MEMORY. */
 extern _PyChannelEnd *_PyChannel_OpenQueue(int64_t id,
                                            _PyChannel_Status *status);
+
+
+/* Offer every buffered item of every queue to `take`, which returns true for
+   those that it takes out, and then owns.  Called under locks, it calls
+   nothing of the engine, and neither allocates nor frees. */
+extern void _PyChannel_TakeItems(int (*take)(_PyChannelItem item, void *arg),
+                                 void *arg);
+
+/* To be called around a fork, with no lock taken but of a lower rank.  The child
+   has all channels, and nobody waits. */
+extern void _PyChannel_BeforeFork(void);
+extern void _PyChannel_AfterForkParent(void);
+extern void _PyChannel_AfterForkChild(void);
 
 
 /* --- sending and receiving ------------------------------------------------ */

@@ -354,6 +354,10 @@ _xxsubinterpreters_RecvChannel_drain_impl(ChannelObject *self,
 {
     _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(self));
     PyObject *list = PyList_New(0);
+    if (max < -1) {
+        PyErr_SetString(PyExc_ValueError, "max must not be negative");
+        Py_CLEAR(list);
+    }
     /* What comes meanwhile is not waited for. */
     Py_ssize_t left = _PyChannelEnd_Length(self->end);
     if (max >= 0 && max < left) {

@@ -8,6 +8,7 @@
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_pystate.h"       // _PyThreadState_NewBound()
 #include "pycore_runtime.h"       // HEAD_LOCK()
+#include "channel.h"
 #include "interp.h"
 #include "waiter.h"
 
@@ -34,6 +35,7 @@ struct entry {
     Py_ssize_t refs;                /* names held: Interpreter objects and
                                        messages that carry one */
     Py_ssize_t inside;              /* visits in progress */
+    int stopping;                   /* atomic: its threads are not to wait */
     Py_ssize_t pins;                /* exports of its memory */
     _PyInterp_Pinned *unpinned;     /* those to be released */
     _PyInterp_Visit *visits;        /* those with a thread state of their own */
@@ -48,6 +50,7 @@ static struct {
     PyMutex lock;
     struct entry *first;
     int handles_fork;
+    void (*when_ended)(int64_t);    /* atomic */
 } registry;
 
 /* The visit that the thread is in. */
@@ -103,7 +106,18 @@ forget(void *arg)
     }
     *link = e->next;
     unlock();
+    int64_t id = e->id;
     PyMem_RawFree(e);
+    void (*when_ended)(int64_t) = _Py_atomic_load_ptr(&registry.when_ended);
+    if (when_ended != NULL) {
+        when_ended(id);
+    }
+}
+
+void
+_PyInterp_WhenEnded(void (*func)(int64_t))
+{
+    _Py_atomic_store_ptr(&registry.when_ended, func);
 }
 
 /* List the current interpreter, unless it is listed. */
@@ -148,8 +162,23 @@ add_current(int created_here)
    without being ended. */
 
 static void
+before_fork(void)
+{
+    lock();
+    _PyChannel_BeforeFork();
+}
+
+static void
+after_fork_parent(void)
+{
+    _PyChannel_AfterForkParent();
+    unlock();
+}
+
+static void
 after_fork_child(void)
 {
+    _PyChannel_AfterForkChild();
     struct entry **link = &registry.first;
     while (*link != NULL) {
         struct entry *e = *link;
@@ -170,7 +199,8 @@ _PyInterp_Register(void)
 {
     lock();
     if (!registry.handles_fork) {
-        registry.handles_fork = pthread_atfork(lock, unlock,
+        registry.handles_fork = pthread_atfork(before_fork,
+                                               after_fork_parent,
                                                after_fork_child) == 0;
     }
     int handles_fork = registry.handles_fork;
@@ -296,9 +326,14 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
     if (visit->tstate != NULL) {
         /* From here on nobody interrupts it. */
         lock();
-        _PyInterp_Visit **link = &find(visit->id)->visits;
-        while (*link != visit) {
+        struct entry *e = find(visit->id);
+        _PyInterp_Visit **link = e != NULL ? &e->visits : NULL;
+        while (link != NULL && *link != NULL && *link != visit) {
             link = &(*link)->next;
+        }
+        if (link == NULL || *link == NULL) {
+            Py_FatalError("a process that was forked inside a call to another "
+                          "interpreter cannot return from that");
         }
         *link = visit->next;
         unlock();
@@ -328,9 +363,10 @@ _PyInterp_Interrupt(int64_t id, PyObject *exc)
     for (_PyInterp_Visit *v = e != NULL ? e->visits : NULL;
          v != NULL; v = v->next)
     {
-        PyObject *old = _Py_atomic_exchange_ptr(&v->tstate->async_exc, exc);
-        assert(old == NULL || _Py_IsImmortal(old));
-        (void)old;
+        /* One that is pending already will do. */
+        PyObject *expected = NULL;
+        (void)_Py_atomic_compare_exchange_ptr(&v->tstate->async_exc, &expected,
+                                              exc);
         _Py_atomic_store_int(&v->interrupted, 1);
         _Py_set_eval_breaker_bit(v->tstate, _PY_ASYNC_EXCEPTION_BIT);
         _PyWaiter_Break(&v->interrupted);
@@ -343,25 +379,53 @@ _PyInterp_Interrupt(int64_t id, PyObject *exc)
 const int *
 _PyInterp_ClosingFlag(PyThreadState *tstate)
 {
+    /* Ids are not reused, and the entry lives as long as its interpreter. */
+    static _Py_thread_local struct entry *known = NULL;
+    static _Py_thread_local int64_t known_id = -1;
+    int64_t id = PyInterpreterState_GetID(tstate->interp);
+    if (known_id != id) {
+        lock();
+        known = find(id);
+        unlock();
+        known_id = id;
+    }
     /* The thread that ends the interpreter may wait as it likes. */
-    return tstate->_whence == _PyThreadState_WHENCE_FINI
-           ? NULL : &tstate->interp->finalizing;
+    return known == NULL || tstate->_whence == _PyThreadState_WHENCE_FINI
+           ? NULL : &known->stopping;
+}
+
+/* The visit that the thread state was made for; NULL if for none.  Visits at
+   home have none of their own. */
+static _PyInterp_Visit *
+visit_of(PyThreadState *tstate)
+{
+    _PyInterp_Visit *v = innermost;
+    while (v != NULL && v->tstate == NULL) {
+        v = v->outer;
+    }
+    return v != NULL && v->tstate == tstate ? v : NULL;
 }
 
 const int *
 _PyInterp_InterruptFlag(PyThreadState *tstate)
 {
-    return innermost != NULL && innermost->tstate == tstate
-           ? &innermost->interrupted : NULL;
+    _PyInterp_Visit *v = visit_of(tstate);
+    return v != NULL ? &v->interrupted : NULL;
+}
+
+int
+_PyInterp_NoticeInterrupt(PyThreadState *tstate)
+{
+    /* In this order: an interruption that comes in between sets the flag. */
+    _Py_atomic_store_int(&visit_of(tstate)->interrupted, 0);
+    return _Py_atomic_load_ptr(&tstate->async_exc) != NULL;
 }
 
 PyObject *
 _PyInterp_TakeInterrupt(PyThreadState *tstate)
 {
-    assert(innermost->tstate == tstate);
-    PyObject *exc = _Py_atomic_exchange_ptr(&tstate->async_exc, NULL);
-    _Py_atomic_store_int(&innermost->interrupted, 0);
-    return exc;
+    (void)_PyInterp_NoticeInterrupt(tstate);
+    return _Py_atomic_exchange_ptr(&tstate->async_exc, NULL);
 }
 
 
@@ -521,8 +585,10 @@ end(struct entry *e, enum life before, int wait)
         if (wait && alone(tstate, 1)) {
             /* No new threads from now on, and none that waits. */
             _Py_atomic_store_int(&interp->finalizing, 1);
-            _PyWaiter_Break(&interp->finalizing);
+            _Py_atomic_store_int(&e->stopping, 1);
+            _PyWaiter_Break(&e->stopping);
             join_threads();
+            _Py_atomic_store_int(&e->stopping, 0);
         }
         if (!alone(tstate, 0)) {
             result = HAS_THREADS;
@@ -590,9 +656,12 @@ close_if_unwanted(int64_t id)
                    && begin_close(e) == NULL;
     unlock();
     if (unwanted) {
-        PyObject *exc = PyErr_GetRaisedException();
+        int attached = _PyThreadState_GET() != NULL;
+        PyObject *exc = attached ? PyErr_GetRaisedException() : NULL;
         (void)end(e, ALIVE, /*wait=*/0);
-        PyErr_SetRaisedException(exc);
+        if (attached) {
+            PyErr_SetRaisedException(exc);
+        }
     }
 }
 

@@ -20,6 +20,10 @@
    executed in an interpreter.  Return 0, or -1 with an exception. */
 extern int _PyInterp_Register(void);
 
+/* Have func(id) called whenever an interpreter has ended.  Called again with the
+   same function, does nothing. */
+extern void _PyInterp_WhenEnded(void (*func)(int64_t id));
+
 /* Create an interpreter with a GIL of its own, with one reference to it held
    by the caller.  Return its id, or -1 with an exception. */
 extern int64_t _PyInterp_Create(void);
@@ -67,6 +71,10 @@ extern Py_ssize_t _PyInterp_Interrupt(int64_t id, PyObject *exc);
    none.  They stay valid as long as the thread is where it is. */
 extern const int *_PyInterp_ClosingFlag(PyThreadState *tstate);
 extern const int *_PyInterp_InterruptFlag(PyThreadState *tstate);
+
+/* Say that the interruption has been noticed.  Return true if its exception is
+   still to be raised, by the eval loop. */
+extern int _PyInterp_NoticeInterrupt(PyThreadState *tstate);
 
 /* Say that the interruption has been noticed.  Return a new reference to the
    exception to raise, or NULL if it has been raised already. */

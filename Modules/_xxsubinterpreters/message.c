@@ -57,7 +57,8 @@ count_ends(_PyChannelPayload payload, const _PyChannel *ch)
         if (handle->release == _PyMessage_ReleaseEnd
             && _PyChannelEnd_Channel(handle->ptr) == ch)
         {
-            n++;
+            int sides = ((const _PyChannelEnd *)handle->ptr)->sides;
+            n += (sides == _PyChannel_CAN_BOTH) + 1;
         }
     }
     return n;

@@ -459,11 +459,11 @@ _xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
         PyErr_SetString(PyExc_ValueError, "unbound must be 0 to 3");
         return NULL;
     }
-    _PyChannelEnd *end = _PyChannel_NewQueue(n);
+    _PyChannelEnd *end = _PyChannel_NewQueue(n, unbound);
     if (end == NULL) {
         return PyErr_NoMemory();
     }
-    return _PyQueueObject_New(get_state(module), NULL, end, unbound);
+    return _PyQueueObject_New(get_state(module), NULL, end);
 }
 
 /*[clinic input]
@@ -608,6 +608,7 @@ module_exec(PyObject *module)
     if (_PyInterp_Register() < 0) {
         return -1;
     }
+    _PyQueueObject_Init();
     if (add_type(module, &_PyRecvChannel_spec, &state->RecvChannel) < 0
         || add_type(module, &_PySendChannel_spec, &state->SendChannel) < 0
         || add_type(module, &_PyQueue_spec, &state->Queue) < 0

@@ -72,6 +72,17 @@ _PyPort_WaitReadable(const _PyPort *port)
 }
 
 void
+_PyPort_Signal(const _PyPort *port)
+{
+    /* Cannot fail: the counter is far from its limit. */
+    const uint64_t one = 1;
+    ssize_t written;
+    do {
+        written = write(port->fd, &one, sizeof(one));
+    } while (written < 0 && errno == EINTR);
+}
+
+void
 _PyPort_Post(_PyPort *port, _PyPortEntry *entry)
 {
     entry->next = NULL;
@@ -85,12 +96,7 @@ _PyPort_Post(_PyPort *port, _PyPortEntry *entry)
     }
     PyMutex_Unlock(&port->lock);
     if (was_empty) {
-        /* Cannot fail: the counter is far from its limit. */
-        const uint64_t one = 1;
-        ssize_t written;
-        do {
-            written = write(port->fd, &one, sizeof(one));
-        } while (written < 0 && errno == EINTR);
+        _PyPort_Signal(port);
         _PyPort_Decref(port);
     }
 }

@@ -30,6 +30,9 @@ extern int _PyPort_Fileno(const _PyPort *port);
 /* Block until entries wait to be collected. */
 extern void _PyPort_WaitReadable(const _PyPort *port);
 
+/* Make it readable. */
+extern void _PyPort_Signal(const _PyPort *port);
+
 /* The port owns the entry until it is collected. */
 extern void _PyPort_Post(_PyPort *port, _PyPortEntry *entry);
 

@@ -12,7 +12,6 @@
 typedef struct {
     PyObject_HEAD
     _PyChannelEnd *end;             /* owned; of both sides, never closed */
-    _PyQueue_Unbound unbound;
     PyObject *weakrefs;
 } QueueObject;
 
@@ -28,8 +27,7 @@ class _xxsubinterpreters.Queue "QueueObject *" "clinic_state()->Queue"
 #undef clinic_state
 
 PyObject *
-_PyQueueObject_New(_xxsub_state *state, PyTypeObject *type, _PyChannelEnd *end,
-                   _PyQueue_Unbound unbound)
+_PyQueueObject_New(_xxsub_state *state, PyTypeObject *type, _PyChannelEnd *end)
 {
     if (type == NULL) {
         type = state->Queue;
@@ -40,7 +38,6 @@ _PyQueueObject_New(_xxsub_state *state, PyTypeObject *type, _PyChannelEnd *end,
         return NULL;
     }
     self->end = end;
-    self->unbound = unbound;
     return (PyObject *)self;
 }
 
@@ -78,14 +75,28 @@ struct bound {
     _PyChannelItem item;
     int64_t interp;
     _PyQueue_Unbound unbound;
+    struct bound *next;             /* among those removed together */
 };
+
+/* Items that are to be removed when their interpreter ends.  With none of them
+   nobody need look through the queues. */
+static Py_ssize_t removable = 0;    /* atomic */
+
+static void
+free_bound(struct bound *bound)
+{
+    if (bound->unbound == _PyQueue_REMOVE) {
+        _Py_atomic_add_ssize(&removable, -1);
+    }
+    PyMem_RawFree(bound);
+}
 
 static void
 destroy_bound(_PyChannelPayload payload)
 {
     struct bound *bound = payload.ptr;
     _PyChannelItem_Destroy(bound->item);
-    PyMem_RawFree(bound);
+    free_bound(bound);
 }
 
 static Py_ssize_t
@@ -109,6 +120,9 @@ bind(_PyChannelItem *item, _PyQueue_Unbound unbound)
     }
     *bound = (struct bound){
         *item, PyInterpreterState_GetID(PyInterpreterState_Get()), unbound};
+    if (unbound == _PyQueue_REMOVE) {
+        _Py_atomic_add_ssize(&removable, 1);
+    }
     *item = (_PyChannelItem){&bound_kind, {.ptr = bound}};
     return 0;
 }
@@ -130,8 +144,49 @@ unbind(_PyChannelItem *item)
     else {
         *item = bound->item;
     }
-    PyMem_RawFree(bound);
+    free_bound(bound);
     return unbound;
+}
+
+struct removal {
+    int64_t interp;
+    struct bound *removed;
+};
+
+static int
+take_removable(_PyChannelItem item, void *arg)
+{
+    struct removal *removal = arg;
+    struct bound *bound = item.payload.ptr;
+    if (item.kind != &bound_kind || bound->unbound != _PyQueue_REMOVE
+        || bound->interp != removal->interp)
+    {
+        return 0;
+    }
+    bound->next = removal->removed;
+    removal->removed = bound;
+    return 1;
+}
+
+static void
+remove_items_of(int64_t interp)
+{
+    if (_Py_atomic_load_ssize(&removable) == 0) {
+        return;
+    }
+    struct removal removal = {.interp = interp};
+    _PyChannel_TakeItems(take_removable, &removal);
+    while (removal.removed != NULL) {
+        struct bound *bound = removal.removed;
+        removal.removed = bound->next;
+        destroy_bound((_PyChannelPayload){.ptr = bound});
+    }
+}
+
+void
+_PyQueueObject_Init(void)
+{
+    _PyInterp_WhenEnded(remove_items_of);
 }
 
 /* A policy, from None, for the queue's own, or a number. */
@@ -139,7 +194,7 @@ static int
 get_unbound(QueueObject *self, PyObject *obj, _PyQueue_Unbound *unbound)
 {
     if (obj == Py_None) {
-        *unbound = self->unbound;
+        *unbound = _PyChannelEnd_Tag(self->end);
         return 0;
     }
     int n = PyLong_Check(obj) ? PyLong_AsInt(obj) : -1;
@@ -380,7 +435,7 @@ queue_get_maxsize(PyObject *op, void *Py_UNUSED(closure))
 static PyObject *
 queue_get_unbound(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyLong_FromLong(((QueueObject *)op)->unbound);
+    return PyLong_FromLong(_PyChannelEnd_Tag(((QueueObject *)op)->end));
 }
 
 static PyObject *
@@ -439,7 +494,7 @@ _xxsubinterpreters_Queue_impl(PyTypeObject *type, long long id)
         PyErr_Format(state->QueueNotFoundError, "queue %lld not found", id);
         return NULL;
     }
-    return _PyQueueObject_New(state, type, end, _PyQueue_KEEP);
+    return _PyQueueObject_New(state, type, end);
 }
 
 static PyObject *

@@ -17,11 +17,13 @@ typedef enum {
     _PyQueue_REPLACE = 3,
 } _PyQueue_Unbound;
 
+/* To be called once in every interpreter. */
+extern void _PyQueueObject_Init(void);
+
 /* Return a new Queue, which owns `end` from then on, also if this fails.  NULL
-   with an exception on failure.  `unbound` applies to what this object puts. */
+   with an exception on failure.  The tag of a queue is a _PyQueue_Unbound. */
 extern PyObject *_PyQueueObject_New(_xxsub_state *state, PyTypeObject *type,
-                                    _PyChannelEnd *end,
-                                    _PyQueue_Unbound unbound);
+                                    _PyChannelEnd *end);
 
 /* Return another end of the queue, owned by the caller, or NULL with an
    exception. */

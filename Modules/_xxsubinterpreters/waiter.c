@@ -385,7 +385,6 @@ _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
 void
 _PyWaiter_Break(const int *stop)
 {
-    assert(is_set(stop));
     _PyWaiter *woken = NULL;
     lock_sleeping();
     for (_PyWaiter *w = sleeping.first; w != NULL; w = w->next) {

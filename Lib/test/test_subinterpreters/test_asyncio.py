@@ -1,0 +1,978 @@
+"""Channels in event loops: arecv(), asend(), async for; by tasks, threads and
+interpreters."""
+
+import asyncio
+import gc
+import os
+import random
+import sys
+import threading
+import unittest
+
+import interpreters
+from interpreters import ChannelClosedError, NotShareableError, create_channel
+from test.support import LONG_TIMEOUT
+from test.test_subinterpreters.support import TestCase
+
+
+def tearDownModule():
+    asyncio.set_event_loop_policy(None)
+
+
+class AsyncTestCase(TestCase, unittest.IsolatedAsyncioTestCase):
+    """Tests that are coroutines, in a loop that stays the same."""
+
+    async def asyncSetUp(self):
+        # Debug mode would report whatever blocks the loop.
+        asyncio.get_running_loop().set_debug(False)
+        self.tasks = []
+        self.addAsyncCleanup(self._finish_tasks)
+
+    async def _finish_tasks(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def waiting(self, *coroutines):
+        """Return a task for each, run up to where it has to wait."""
+        tasks = [asyncio.create_task(coro) for coro in coroutines]
+        self.tasks += tasks
+        await asyncio.sleep(0)
+        for task in tasks:
+            self.assertFalse(task.done())
+        return tasks
+
+    async def cancelled(self, *tasks):
+        """Wait for tasks whose cancellation was asked for."""
+        for task in tasks:
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+
+
+async def until(condition):
+    """Like wait_until(), but lets the loop run."""
+    async with asyncio.timeout(LONG_TIMEOUT):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def drain(recv):
+    """What is left in the channel, when the loop has seen to everything."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return recv.drain()
+
+
+async def collect(recv):
+    return [message async for message in recv]
+
+
+class OperationTests(AsyncTestCase):
+
+    async def test_what_is_there_is_received_at_once(self):
+        recv, send = create_channel(None)
+        for i in range(100):
+            send.send(i)
+        self.assertEqual([await recv.arecv() for _ in range(100)],
+                         list(range(100)))
+
+    async def test_arecv_waits_for_a_message(self):
+        recv, send = create_channel(1)
+        task, = await self.waiting(recv.arecv())
+        send.send_nowait(['late'])
+        self.assertEqual(await task, ['late'])
+
+    async def test_asend_is_done_at_once_while_there_is_room(self):
+        recv, send = create_channel(2)
+        self.assertIsNone(await send.asend('a'))
+        await send.asend('b')
+        await self.waiting(send.asend('c'))
+        self.assertEqual(len(recv), 3)
+        self.assertEqual(recv.drain(), ['a', 'b', 'c'])
+
+    async def test_asend_waits_for_room(self):
+        recv, send = create_channel(1)
+        send.send(0)
+        tasks = await self.waiting(*(send.asend(i) for i in range(1, 4)))
+        self.assertEqual([recv.recv() for _ in range(4)], list(range(4)))
+        self.assertEqual(await asyncio.gather(*tasks), [None] * 3)
+
+    async def test_rendezvous_of_two_tasks(self):
+        recv, send = create_channel()
+        sender, = await self.waiting(send.asend('x'))
+        self.assertEqual(len(recv), 1)
+        self.assertEqual(await recv.arecv(), 'x')
+        self.assertIsNone(await sender)
+
+        receiver, = await self.waiting(recv.arecv())
+        await send.asend('y')
+        self.assertEqual(await receiver, 'y')
+        self.assertEqual(len(recv), 0)
+
+    async def test_many_rendezvous_of_two_tasks(self):
+        recv, send = create_channel()
+
+        async def produce():
+            with send:
+                for i in range(500):
+                    await send.asend(i)
+
+        received, _ = await asyncio.gather(collect(recv), produce())
+        self.assertEqual(received, list(range(500)))
+
+    async def test_waiting_tasks_are_served_in_order(self):
+        recv, send = create_channel(None)
+        tasks = await self.waiting(*(recv.arecv() for _ in range(50)))
+        for i in range(50):
+            send.send(i)
+        self.assertEqual(await asyncio.gather(*tasks), list(range(50)))
+
+    async def test_the_copy_is_made_when_asend_begins(self):
+        recv, send = create_channel()
+        obj = [1]
+        await self.waiting(send.asend(obj))
+        obj.append(2)
+        self.assertEqual(recv.recv(), [1])
+
+    async def test_what_cannot_be_sent_is_not_sent(self):
+        for capacity in (0, 1):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                data = bytearray(b'x')
+                with self.assertRaisesRegex(NotShareableError, r'^obj\[1\]'):
+                    await send.asend([memoryview(data), object()])
+                self.assertEqual(len(recv), 0)
+                data.append(1)              # no longer exported
+        receiver, = await self.waiting(recv.arecv())
+        with self.assertRaises(NotShareableError):
+            await send.asend(object())
+        await send.asend('good')
+        self.assertEqual(await receiver, 'good')
+
+    async def test_what_cannot_be_decoded_is_used_up(self):
+        module = type(sys)('only_at_first')
+        module.C = type('C', (), {'__module__': 'only_at_first'})
+        recv, send = create_channel(None)
+
+        def send_class():
+            sys.modules['only_at_first'] = module
+            send.send(module.C)
+            del sys.modules['only_at_first']
+            send.send('next')
+
+        send_class()
+        with self.assertRaises(ModuleNotFoundError):
+            await recv.arecv()
+        self.assertEqual(await recv.arecv(), 'next')
+        first, second = await self.waiting(recv.arecv(), recv.arecv())
+        send_class()
+        with self.assertRaises(ModuleNotFoundError):
+            await first
+        self.assertEqual(await second, 'next')
+
+    async def test_shared_memory(self):
+        recv, send = create_channel()
+        data = bytearray(b'abc')
+        task, = await self.waiting(recv.arecv())
+        await send.asend(memoryview(data))
+        with await task as view:
+            view[0] = ord('x')
+        self.assertEqual(data, b'xbc')
+
+    async def test_a_waiting_select_is_served(self):
+        recv, send = create_channel()
+        result = self.start(interpreters.select, recv)
+        await send.asend('x')
+        self.assertEqual(result(), (0, 'x'))
+
+    async def test_select_serves_waiting_tasks(self):
+        recv, send = create_channel()
+        task, = await self.waiting(recv.arecv())
+        self.assertEqual(interpreters.select((send, 'x')), (0, None))
+        self.assertEqual(await task, 'x')
+
+    def test_outside_of_a_loop(self):
+        recv, send = create_channel(1)
+        send.send('kept')
+        for coro in (recv.arecv(), send.asend(1)):
+            with self.assertRaisesRegex(RuntimeError, 'no running event loop'):
+                coro.send(None)
+        self.assertEqual(recv.drain(), ['kept'])
+
+
+class ClosingTests(AsyncTestCase):
+
+    async def test_iteration_ends_when_drained(self):
+        recv, send = create_channel(None)
+        with send:
+            for i in range(5):
+                send.send(i)
+        self.assertEqual(await collect(recv), list(range(5)))
+
+    async def test_closing_ends_waiting_iterations(self):
+        recv, send = create_channel()
+        tasks = await self.waiting(*(collect(recv) for _ in range(3)))
+        await send.asend('x')
+        send.close()
+        self.assertEqual(await asyncio.gather(*tasks), [['x'], [], []])
+
+    async def test_closing_wakes_waiting_receivers(self):
+        recv, send = create_channel()
+        tasks = await self.waiting(*(recv.arecv() for _ in range(3)))
+        send.close()
+        for task in tasks:
+            with self.assertRaisesRegex(ChannelClosedError, 'sending end'):
+                await task
+
+    async def test_closing_wakes_waiting_senders(self):
+        recv, send = create_channel(1)
+        send.send('never received')
+        tasks = await self.waiting(*(send.asend(i) for i in range(3)))
+        recv.close()
+        for task in tasks:
+            with self.assertRaisesRegex(ChannelClosedError, 'receiving end'):
+                await task
+        self.assertEqual(len(send), 0)
+
+    async def test_own_end_is_closed_while_waiting(self):
+        recv, send = create_channel()
+        receiver, iteration = await self.waiting(recv.arecv(), collect(recv))
+        recv.close()
+        for task in (receiver, iteration):
+            with self.assertRaisesRegex(ChannelClosedError, 'this end'):
+                await task
+        recv, send = create_channel()
+        task, = await self.waiting(send.asend(1))
+        send.close()
+        with self.assertRaisesRegex(ChannelClosedError, 'this end'):
+            await task
+        self.assertEqual(len(recv), 0)
+
+    async def test_closed_before(self):
+        recv, send = create_channel()
+        send.close()
+        with self.assertRaisesRegex(ChannelClosedError, 'sending end'):
+            await recv.arecv()
+        with self.assertRaisesRegex(ChannelClosedError, 'this end'):
+            await send.asend(1)
+        recv.close()
+        for coro in (recv.arecv(), collect(recv)):
+            with self.assertRaisesRegex(ChannelClosedError, 'this end'):
+                await coro
+        recv, send = create_channel(1)
+        recv.close()
+        with self.assertRaisesRegex(ChannelClosedError, 'receiving end'):
+            await send.asend(1)
+
+    async def test_closed_for_everybody_and_for_ever(self):
+        recv, send = create_channel()
+        send.close()
+        for _ in range(3):
+            with self.assertRaises(ChannelClosedError):
+                await recv.arecv()
+            self.assertEqual(await collect(recv), [])
+        with self.assertRaises(ChannelClosedError):
+            recv.recv()
+
+    async def test_a_thread_closes_the_other_end(self):
+        recv, send = create_channel()
+        task, = await self.waiting(collect(recv))
+        self.start(send.close)
+        self.assertEqual(await task, [])
+
+    async def test_an_interpreter_that_has_the_other_end_is_closed(self):
+        recv, send = create_channel()
+        interp = self.create()
+        interp.prepare_main(send=send)
+        send.close()
+        task, = await self.waiting(collect(recv))
+        interp.close()
+        self.assertEqual(await task, [])
+
+
+def _send_all(send, messages):
+    for message in messages:
+        send.send(message)
+
+
+def _collect(recv):
+    return list(recv)
+
+
+def _echo(recv, send):
+    for message in recv:
+        send.send(message)
+
+
+async def _aecho(recv, send):
+    async for message in recv:
+        await send.asend(message)
+
+
+def _run_echo(recv, send):
+    asyncio.run(_aecho(recv, send))
+
+
+class AcrossInterpretersTests(AsyncTestCase):
+
+    async def test_rendezvous_with_another_interpreter(self):
+        interp = self.create()
+        for echo in (_echo, _run_echo):
+            with self.subTest(echo.__name__):
+                there, send = create_channel()
+                recv, back = create_channel()
+                future = interp.submit(echo, there, back)
+                there.close()
+                back.close()
+                for i in range(200):
+                    await send.asend(i)
+                    self.assertEqual(await recv.arecv(), i)
+                send.close()
+                self.assertEqual(await collect(recv), [])
+                await asyncio.wrap_future(future)
+
+    async def test_messages_of_another_interpreter_arrive_in_order(self):
+        interp = self.create()
+        for capacity in (0, 3, None):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                future = interp.submit(_send_all, send, range(1000))
+                send.close()
+                self.assertEqual(await collect(recv), list(range(1000)))
+                await asyncio.wrap_future(future)
+
+    async def test_messages_to_another_interpreter_arrive_in_order(self):
+        recv, send = create_channel(2)
+        future = self.create().submit(_collect, recv)
+        recv.close()
+        for i in range(1000):
+            await send.asend(i)
+        send.close()
+        self.assertEqual(await asyncio.wrap_future(future), list(range(1000)))
+
+    def test_a_loop_in_exec(self):
+        recv, send = create_channel(1)
+        back, result = create_channel(1)
+        interp = self.create()
+        interp.prepare_main(recv=recv, result=result)
+        recv.close()
+        thread = self.start(interp.exec, '''if True:
+            import asyncio
+
+            async def total():
+                n = 0
+                async for message in recv:
+                    n += message
+                await result.asend(n)
+
+            asyncio.run(total())
+            ''')
+        _send_all(send, range(100))
+        send.close()
+        self.assertEqual(back.recv(), 4950)
+        thread()
+
+    def test_an_interpreter_is_closed_while_its_loop_waits(self):
+        recv, send = create_channel(None)
+        full_recv, full_send = create_channel()
+        with self.create() as interp:
+            interp.prepare_main(recv=recv, send=full_send)
+            interp.exec('''if True:
+                import asyncio, warnings
+                warnings.simplefilter('ignore')     # about the unclosed loop
+                loop = asyncio.new_event_loop()
+                loop.set_exception_handler(lambda *args: None)
+                tasks = [loop.create_task(coro) for coro in (
+                    recv.arecv(), recv.arecv(), send.asend('not received'))]
+                loop.run_until_complete(asyncio.sleep(0))
+                ''')
+            self.assertEqual(len(full_recv), 1)
+            send.send('handed over')
+            self.assertEqual(len(recv), 0)
+        self.assertEqual(recv.drain(), ['handed over'])
+        self.assertEqual(full_recv.drain(), [])
+        send.send('nobody waits for it')
+        self.assertEqual(len(recv), 1)
+
+
+class ManyTasksTests(AsyncTestCase):
+
+    COUNT = 5000
+
+    def os_threads(self):
+        try:
+            return len(os.listdir('/proc/self/task'))
+        except OSError:
+            return 0
+
+    async def check_no_threads(self, coroutines):
+        """Return the waiting tasks."""
+        threads, os_threads = threading.enumerate(), self.os_threads()
+        tasks = await self.waiting(*coroutines)
+        self.assertEqual(len(tasks), self.COUNT)
+        self.assertEqual(threading.enumerate(), threads)
+        self.assertLessEqual(self.os_threads(), os_threads)
+        return tasks
+
+    async def test_many_receivers(self):
+        recv, send = create_channel()
+        tasks = await self.check_no_threads(recv.arecv() for _ in range(self.COUNT))
+        future = self.create().submit(_send_all, send, range(self.COUNT))
+        self.assertEqual(await asyncio.gather(*tasks), list(range(self.COUNT)))
+        await asyncio.wrap_future(future)
+        self.assertEqual(len(recv), 0)
+
+    async def test_many_senders(self):
+        recv, send = create_channel()
+        tasks = await self.check_no_threads(send.asend(i) for i in range(self.COUNT))
+        self.assertEqual(len(recv), self.COUNT)
+        future = self.create().submit(_collect, recv)
+        await asyncio.gather(*tasks)
+        send.close()
+        self.assertEqual(await asyncio.wrap_future(future),
+                         list(range(self.COUNT)))
+
+    async def test_many_channels(self):
+        channels = [create_channel() for _ in range(self.COUNT)]
+        tasks = await self.check_no_threads(recv.arecv() for recv, _ in channels)
+        for i, (_, send) in enumerate(channels):
+            send.send_nowait(i)
+        self.assertEqual(await asyncio.gather(*tasks), list(range(self.COUNT)))
+
+
+class CancelTests(AsyncTestCase):
+
+    async def test_cancelled_while_waiting(self):
+        recv, send = create_channel(None)
+        tasks = await self.waiting(*(recv.arecv() for _ in range(3)))
+        tasks[0].cancel()
+        tasks[2].cancel()
+        await self.cancelled(tasks[0], tasks[2])
+        for i in range(3):
+            send.send(i)
+        self.assertEqual(await tasks[1], 0)
+        self.assertEqual(recv.drain(), [1, 2])
+
+    async def test_cancelled_before_it_began(self):
+        recv, send = create_channel(1)
+        send.send('kept')
+        tasks = [asyncio.create_task(coro) for coro in (
+            recv.arecv(), send.asend('not sent'))]
+        for task in tasks:
+            task.cancel()
+        await self.cancelled(*tasks)
+        self.assertEqual(recv.drain(), ['kept'])
+
+    async def test_cancelled_after_a_message_was_handed_over(self):
+        for capacity in (0, 1, None):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                task, = await self.waiting(recv.arecv())
+                send.send_nowait('kept')
+                self.assertEqual(len(recv), 0)
+                task.cancel()
+                await self.cancelled(task)
+                self.assertEqual(await drain(recv), ['kept'])
+
+    async def test_cancelled_at_every_later_step_of_the_loop(self):
+        outcomes = set()
+        for steps in range(5):
+            recv, send = create_channel()
+            task, = await self.waiting(recv.arecv())
+            send.send_nowait('kept')
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            outcome, = await asyncio.gather(task, return_exceptions=True)
+            outcomes.add(type(outcome))
+            if outcome != 'kept':
+                self.assertIsInstance(outcome, asyncio.CancelledError)
+                self.assertEqual(await drain(recv), ['kept'])
+            self.assertEqual(await drain(recv), [])
+        self.assertEqual(outcomes, {str, asyncio.CancelledError})
+
+    async def test_a_message_given_back_is_the_first_again(self):
+        recv, send = create_channel(1)
+        task, = await self.waiting(recv.arecv())
+        send.send_nowait(0)
+        await send.asend(1)
+        senders = await self.waiting(send.asend(2), send.asend(3))
+        task.cancel()
+        await self.cancelled(task)
+        await asyncio.sleep(0)
+        self.assertEqual(len(recv), 4)
+        self.assertEqual([await recv.arecv() for _ in range(4)], list(range(4)))
+        await asyncio.gather(*senders)
+
+    async def test_a_receiver_that_goes_on_gets_them_in_order(self):
+        recv, send = create_channel(None)
+
+        async def receive():
+            try:
+                await recv.arecv()
+            except asyncio.CancelledError:
+                pass
+            return [await recv.arecv(), await recv.arecv()]
+
+        task, = await self.waiting(receive())
+        send.send_nowait(1)
+        send.send_nowait(2)
+        task.cancel()
+        self.assertEqual(await task, [1, 2])
+
+    async def test_a_receiver_that_goes_on_gets_it_before_the_end(self):
+        recv, send = create_channel(None)
+
+        async def receive():
+            try:
+                await recv.arecv()
+            except asyncio.CancelledError:
+                pass
+            return await collect(recv)
+
+        task, = await self.waiting(receive())
+        send.send_nowait('last')
+        send.close()
+        task.cancel()
+        self.assertEqual(await task, ['last'])
+
+    async def test_several_messages_are_given_back(self):
+        recv, send = create_channel(2)
+        tasks = await self.waiting(*(recv.arecv() for _ in range(5)))
+        for i in range(5):
+            send.send_nowait(i)
+        send.send_nowait('after')
+        for task in tasks:
+            task.cancel()
+        await self.cancelled(*tasks)
+        *given_back, last = await drain(recv)
+        self.assertEqual(sorted(given_back), list(range(5)))
+        self.assertEqual(last, 'after')
+
+    async def test_giving_back_wakes_another_task(self):
+        recv, send = create_channel()
+        first, second = await self.waiting(recv.arecv(), recv.arecv())
+        send.send_nowait('x')
+        first.cancel()
+        await self.cancelled(first)
+        self.assertEqual(await second, 'x')
+
+    async def test_giving_back_wakes_a_thread(self):
+        for receive, expected in (
+                (lambda recv: recv.recv(), 'x'),
+                (lambda recv: interpreters.select(recv), (0, 'x')),
+                (lambda recv: next(recv), 'x')):
+            recv, send = create_channel()
+            task, = await self.waiting(recv.arecv())
+            send.send_nowait('x')
+            result = self.start(receive, recv)
+            task.cancel()
+            await self.cancelled(task)
+            await asyncio.sleep(0)
+            self.assertEqual(result(), expected)
+
+    async def test_giving_back_wakes_another_interpreter(self):
+        recv, send = create_channel()
+        ready, announce = create_channel(1)
+        task, = await self.waiting(recv.arecv())
+        future = self.create().submit(_announce_and_recv, announce, recv)
+        await ready.arecv()
+        send.send_nowait('x')               # to the task, which came first
+        task.cancel()
+        await self.cancelled(task)
+        self.assertEqual(await asyncio.wrap_future(future), 'x')
+
+    async def test_a_message_nobody_is_left_for_is_released(self):
+        recv, send = create_channel()
+        data = bytearray(b'x')
+        task, = await self.waiting(recv.arecv())
+        send.send_nowait(memoryview(data))
+        recv.close()
+        task.cancel()
+        await self.cancelled(task)
+        await asyncio.sleep(0)
+        data.append(1)                      # no longer exported
+
+    async def test_cancelled_asend_is_not_sent(self):
+        recv, send = create_channel(1)
+        send.send(0)
+        tasks = await self.waiting(*(send.asend(i) for i in range(1, 4)))
+        tasks[1].cancel()
+        await self.cancelled(tasks[1])
+        self.assertEqual(len(recv), 3)
+        self.assertEqual(recv.drain(), [0, 1, 3])
+        await asyncio.gather(tasks[0], tasks[2])
+
+    async def test_asend_cancelled_after_it_was_received(self):
+        for capacity in (0, 1):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                for i in range(capacity):
+                    send.send('before')
+                task, = await self.waiting(send.asend('once'))
+                self.assertEqual(recv.drain(), ['before'] * capacity + ['once'])
+                task.cancel()
+                await self.cancelled(task)
+                self.assertEqual(await drain(recv), [])
+
+    async def test_memory_of_a_cancelled_asend_is_released(self):
+        recv, send = create_channel()
+        data = bytearray(b'x')
+        task, = await self.waiting(send.asend(memoryview(data)))
+        with self.assertRaises(BufferError):
+            data.append(1)
+        task.cancel()
+        await self.cancelled(task)
+        data.append(1)
+
+    async def test_timeouts(self):
+        recv, send = create_channel()
+        with self.assertRaises(TimeoutError):
+            await asyncio.wait_for(recv.arecv(), 0.01)
+        with self.assertRaises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await send.asend('not sent')
+        self.assertEqual(len(recv), 0)
+        task, = await self.waiting(asyncio.wait_for(recv.arecv(), LONG_TIMEOUT))
+        await send.asend('x')
+        self.assertEqual(await task, 'x')
+
+
+def _announce_and_recv(announce, recv):
+    announce.send(True)
+    return recv.recv()
+
+
+def _send_slowly(send, sender, count):
+    # So that receivers have to wait, and as often give up.
+    rng = random.Random(sender)
+    for i in range(count):
+        for _ in range(rng.randrange(2000)):
+            pass
+        send.send((sender, i))
+
+
+async def _impatient(recv, rng, received):
+    """Receive until the channel is closed, giving up again and again."""
+    while True:
+        try:
+            async with asyncio.timeout(rng.random() * 4e-4):
+                received.append(await recv.arecv())
+        except TimeoutError:
+            # Let others run, sometimes.
+            if rng.random() < 0.5:
+                await asyncio.sleep(0)
+        except ChannelClosedError:
+            return
+
+
+def _run_impatient(recv, seed, tasks):
+    received = []
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            for i in range(tasks):
+                group.create_task(_impatient(recv, random.Random(seed + i), received))
+
+    asyncio.run(main())
+    return received
+
+
+class StormTests(AsyncTestCase):
+    """Operations given up at every possible moment."""
+
+    async def test_receivers_that_give_up(self):
+        senders, count = 2, 400
+        interps = [self.create() for _ in range(senders)]
+        for capacity in (0, 4, None):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                futures = [interp.submit(_send_slowly, send, i, count)
+                           for i, interp in enumerate(interps)]
+                send.close()
+                received = []
+                await asyncio.gather(*(
+                    _impatient(recv, random.Random(i), received)
+                    for i in range(10)))
+                for future in futures:
+                    future.result()
+                received += await drain(recv)
+                self.assertEqual(
+                    sorted(received),
+                    [(s, i) for s in range(senders) for i in range(count)])
+
+    async def test_a_single_receiver_that_gives_up_keeps_the_order(self):
+        count = 1000
+        interp = self.create()
+        for capacity in (0, None):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                future = interp.submit(_send_slowly, send, 0, count)
+                send.close()
+                received = []
+                await _impatient(recv, random.Random(0), received)
+                future.result()
+                self.assertEqual(received, [(0, i) for i in range(count)])
+                self.assertEqual(await drain(recv), [])
+
+    async def test_senders_that_give_up(self):
+        count = 1000
+        recv, send = create_channel()
+        future = self.create().submit(_collect, recv)
+        recv.close()
+        rng = random.Random(0)
+        sent, unsure = [], []
+
+        async def sender(messages):
+            for message in messages:
+                try:
+                    async with asyncio.timeout(rng.random() * 2e-4):
+                        await send.asend(message)
+                except TimeoutError:
+                    unsure.append(message)
+                else:
+                    sent.append(message)
+
+        parties = 4
+        await asyncio.gather(*(sender(range(i, count, parties))
+                               for i in range(parties)))
+        send.close()
+        received = await asyncio.wrap_future(future)
+        self.assertEqual(len(received), len(set(received)))
+        self.assertLessEqual(set(sent), set(received))
+        self.assertLessEqual(set(received), set(sent) | set(unsure))
+        self.assertEqual(sorted(sent + unsure), list(range(count)))
+
+    def test_loops_in_several_threads(self):
+        count = 1000
+        recv, send = create_channel()
+        loops = [self.start(_run_impatient, recv, seed, 5) for seed in (0, 100)]
+        _send_all(send, range(count))
+        send.close()
+        received = sum((loop() for loop in loops), [])
+        self.assertEqual(sorted(received + recv.drain()), list(range(count)))
+
+
+class FairnessTests(AsyncTestCase):
+
+    async def test_each_message_is_received_exactly_once(self):
+        # By tasks of this loop, of a loop in another thread and of one in
+        # another interpreter, by threads, and by another interpreter.
+        senders, count = 2, 1000
+        interps = [self.create() for _ in range(2 + senders)]
+        for capacity in (0, 8, None):
+            with self.subTest(capacity):
+                recv, send = create_channel(capacity)
+                threads = [self.start(_collect, recv),
+                           self.start(_run_collect, recv)]
+                futures = [interps[0].submit(_collect, recv),
+                           interps[1].submit(_run_collect, recv)]
+                tasks = [asyncio.create_task(collect(recv)) for _ in range(3)]
+                sending = [interps[2 + i].submit(_send_all, send,
+                                                 range(i, count, senders))
+                           for i in range(senders)]
+                send.close()
+                received = await asyncio.gather(
+                    *tasks, *map(asyncio.wrap_future, futures))
+                received += [result() for result in threads]
+                for future in sending:
+                    future.result()
+                self.assertEqual(sorted(sum(received, [])), list(range(count)))
+                for got in received:        # those of one sender in their order
+                    for i in range(senders):
+                        mine = [n for n in got if n % senders == i]
+                        self.assertEqual(mine, sorted(mine))
+
+    async def test_tasks_and_threads_are_served_in_the_order_in_which_they_wait(self):
+        recv, send = create_channel()
+        first, = await self.waiting(send.asend('task'))
+        done = self.start(send.send, 'thread')
+        await until(lambda: len(recv) == 2)
+        last, = await self.waiting(send.asend('last'))
+        self.assertEqual(recv.drain(), ['task', 'thread', 'last'])
+        done()
+        await asyncio.gather(first, last)
+
+
+def _run_collect(recv):
+    return asyncio.run(collect(recv))
+
+
+def fds():
+    return len(os.listdir('/proc/self/fd'))
+
+
+class LoopTests(TestCase):
+    """Loops that end, one way or another, while operations wait."""
+
+    def waiting_loop(self, *coroutines):
+        """Return a new loop, not running, with tasks that wait."""
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *args: None)
+        tasks = [loop.create_task(coro) for coro in coroutines]
+        loop.run_until_complete(asyncio.sleep(0))
+        return loop, tasks
+
+    def test_two_loops_in_two_threads(self):
+        there, send = create_channel()
+        recv, back = create_channel()
+
+        async def ask():
+            replies = []
+            for i in range(300):
+                await send.asend(i)
+                replies.append(await recv.arecv())
+            send.close()
+            return replies
+
+        echo = self.start(_run_echo, there, back)
+        self.assertEqual(asyncio.run(ask()), list(range(300)))
+        echo()
+
+    def test_one_loop_after_another(self):
+        recv, send = create_channel()
+
+        async def main(i):
+            received, _ = await asyncio.gather(recv.arecv(), send.asend(i))
+            return received
+
+        for i in range(10):
+            self.assertEqual(asyncio.run(main(i)), i)
+
+    def test_run_ends_with_tasks_pending(self):
+        recv, send = create_channel(None)
+        full_recv, full_send = create_channel()
+
+        async def main():
+            tasks = [asyncio.create_task(coro) for coro in (
+                recv.arecv(), recv.arecv(), full_send.asend('not sent'))]
+            await asyncio.sleep(0)
+            send.send('kept')
+            main.tasks = tasks
+
+        asyncio.run(main())
+        self.assertEqual([task.cancelled() for task in main.tasks], [True] * 3)
+        self.assertEqual(recv.drain(), ['kept'])
+        self.assertEqual(len(full_recv), 0)
+        send.send('nobody waits for it')
+        self.assertEqual(len(recv), 1)
+
+    def test_closed_with_tasks_pending(self):
+        recv, send = create_channel(None)
+        loop, tasks = self.waiting_loop(recv.arecv(), recv.arecv())
+        send.send('before')
+        loop.close()
+        send.send('after')
+        send.send('nobody waits for it')
+        self.assertEqual(len(recv), 1)
+        del loop, tasks
+        gc.collect()
+        self.assertEqual(sorted(recv.drain()),
+                         ['after', 'before', 'nobody waits for it'])
+
+    def test_closed_and_kept_while_its_tasks_are_gone(self):
+        recv, send = create_channel(None)
+        loop, tasks = self.waiting_loop(recv.arecv())
+        send.send('handed over')
+        loop.close()
+        del tasks
+        gc.collect()
+        self.assertEqual(recv.drain(), ['handed over'])
+
+    def test_dropped_without_being_closed(self):
+        recv, send = create_channel(None)
+        full_recv, full_send = create_channel()
+        loop, tasks = self.waiting_loop(recv.arecv(), recv.arecv(),
+                                        full_send.asend('not sent'))
+        send.send('kept')
+        self.assertEqual((len(recv), len(full_recv)), (0, 1))
+        with self.assertWarns(ResourceWarning):
+            del loop, tasks
+            gc.collect()
+        self.assertEqual(recv.drain(), ['kept'])
+        self.assertEqual(len(full_recv), 0)
+
+    def test_a_coroutine_is_never_awaited(self):
+        recv, send = create_channel(1)
+        send.send('kept')
+        with self.assertWarnsRegex(RuntimeWarning, 'never awaited'):
+            recv.arecv()
+        with self.assertWarnsRegex(RuntimeWarning, 'never awaited'):
+            send.asend('not sent')
+        self.assertEqual(recv.drain(), ['kept'])
+
+    def test_a_waiting_coroutine_is_closed(self):
+        recv, send = create_channel(None)
+        full_recv, full_send = create_channel()
+
+        async def main():
+            coroutines = recv.arecv(), recv.arecv(), full_send.asend('not sent')
+            for coro in coroutines:
+                coro.send(None)
+            send.send('kept')
+            self.assertEqual((len(recv), len(full_recv)), (0, 1))
+            coroutines[0].close()
+            del coro, coroutines            # which closes the others
+            return await drain(recv)
+
+        self.assertEqual(asyncio.run(main()), ['kept'])
+        self.assertEqual(len(full_recv), 0)
+        send.send('nobody waits for it')
+        self.assertEqual(len(recv), 1)
+
+    def test_an_exception_is_thrown_in(self):
+        recv, send = create_channel(None)
+
+        async def main():
+            coro = recv.arecv()
+            coro.send(None)
+            send.send('kept')
+            with self.assertRaises(ZeroDivisionError):
+                coro.throw(ZeroDivisionError)
+            return await drain(recv)
+
+        self.assertEqual(asyncio.run(main()), ['kept'])
+
+    @unittest.skipUnless(os.path.exists('/proc/self/fd'), 'needs /proc')
+    def test_no_descriptor_is_left(self):
+        recv, send = create_channel()
+
+        async def use():
+            tasks = [asyncio.create_task(recv.arecv()) for _ in range(10)]
+            await asyncio.sleep(0)
+            send.send_nowait('x')
+            await tasks[0]
+            send.send_nowait('handed over')
+
+        def close_only():
+            loop, tasks = self.waiting_loop(recv.arecv())
+            loop.close()
+
+        for end_a_loop in (lambda: asyncio.run(use()), close_only):
+            end_a_loop()
+            gc.collect()
+            recv.drain()
+            before = fds()
+            for _ in range(10):
+                end_a_loop()
+                gc.collect()
+                recv.drain()
+            self.assertEqual(fds(), before)
+
+    @unittest.skipUnless(os.path.exists('/proc/self/fd'), 'needs /proc')
+    def test_a_loop_has_one_descriptor_for_all_its_channels(self):
+        channels = [create_channel() for _ in range(100)]
+        loop, _ = self.waiting_loop(channels[0][0].arecv())
+        self.addCleanup(loop.close)
+        before = fds()
+        tasks = [loop.create_task(recv.arecv()) for recv, _ in channels]
+        loop.run_until_complete(asyncio.sleep(0))
+        self.assertEqual(fds(), before)
+        for i, (_, send) in enumerate(channels[1:], 1):
+            send.send(i)
+        self.assertEqual(loop.run_until_complete(asyncio.gather(*tasks[1:])),
+                         list(range(1, 100)))
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,47 @@
+"""What channels.py is made of.
+
+catalogue    which measurements there are, and who takes part in each
+runner       runs them, each sample set in a process of its own
+programs     how the peers that are not Python programs are found and compiled
+processes    runs one child process, with a time-out
+child        the program that measures whatever Python can do, by itself and its peers
+transports   what a message goes through, and who is at its two ends
+loops        what runs at these ends
+figures      medians, percentiles, ratios
+report       the text tables and the JSON file
+
+Every program, child and the ones in peers/ alike, is run as
+
+    PROGRAM FLAVOUR CAPACITY MODE NUMBER...
+
+and prints its samples, one positive number a line.  The modes, with their
+numbers and the unit of the samples:
+
+hot WARMUP BATCHES BATCH PLACE
+    us for a round trip, the mean of each batch
+parked WARMUP COUNT PAUSE_US HOLD_US PLACE
+    us for each round trip; loops.ping_parked() defines it
+one_way SENDERS RECEIVERS MESSAGES
+    us for each message, once
+drained SENDERS RECEIVERS MESSAGES
+    the same with receivers that use drain()
+pairs PAIRS MESSAGES
+    us for each message of all pairs together, once
+blocked MS
+    ms of CPU time of the thread that is blocked, once
+blocked_process MS
+    ms of CPU time of its whole process, once
+channels HELD COUNT
+    bytes of resident memory for each channel, once
+messages HELD COUNT
+    bytes of resident memory for each message, once
+
+CAPACITY is a number of messages or `none`; programs without such a setting
+ignore it.  PLACE is one of the numbers in loops; programs that cannot choose
+their processors are only run with ANYWHERE.  What WARMUP counts is done first
+and not among the samples; one_way, drained and pairs do a tenth of their
+messages first.  Of HELD channels, or messages in another channel, nothing is
+counted: they are made first, and kept, to use up the memory that the process
+has free without returning it.  A program that finds that this machine lacks
+what it needs says so on stderr and ends with status child.UNAVAILABLE.
+"""

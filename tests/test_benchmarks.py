@@ -1,0 +1,280 @@
+"""The channel benchmarks run to their end, and their statistics and reports are right."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
+
+from measure import figures, processes, programs, report, runner  # noqa: E402
+from measure.catalogue import MEASUREMENTS, Contender, Measurement  # noqa: E402
+from measure.transports import Unavailable  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def run(root):
+    """Run a program of benchmarks/ with the built python."""
+    python = os.environ.get('ENSEMBLE_PYTHON') or sys.executable
+    probe = subprocess.run([python, '-c', 'import interpreters'], capture_output=True)
+    if probe.returncode:
+        pytest.skip(f'{python} is not a python of this project')
+
+    def run(name, *args):
+        return subprocess.run([python, root / 'benchmarks' / name, *map(str, args)],
+                              text=True, capture_output=True)
+
+    return run
+
+
+# ---- all measurements ----
+
+@pytest.fixture(scope='module')
+def quick(run, tmp_path_factory):
+    """What `channels.py --quick` printed, and its file."""
+    path = tmp_path_factory.mktemp('results') / 'new' / 'channels.json'
+    done = run('channels.py', '--quick', '--timeout', 120, '--output', path)
+    assert (done.returncode, done.stderr) == (0, ''), done.stdout
+    return done.stdout, path
+
+
+@pytest.fixture(scope='module')
+def content(quick):
+    return json.loads(quick[1].read_text())
+
+
+def test_file_describes_the_run(quick, content, root):
+    assert content['format'] == 1
+    assert re.fullmatch(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00', content['date'])
+    assert content['options'] == {'rounds': 1, 'quick': True}
+    assert {name: type(value) for name, value in content['python'].items()} == {
+        'version': str, 'optimized': bool, 'debug': bool}
+    assert set(content['machine']) == {
+        'system', 'release', 'architecture', 'libc', 'processor', 'processors',
+        'usable_processors', 'memory_bytes', 'virtual', 'load'}
+    assert set(content['peers']) <= set(programs.TOOLS)
+    assert [path.name for path in quick[1].parent.iterdir()] == ['channels.json']
+    assert str(root) not in quick[1].read_text()
+
+
+def test_every_measurement_is_in_the_file(content):
+    assert list(content['measurements']) == list(MEASUREMENTS)
+    for name, found in content['measurements'].items():
+        expected = MEASUREMENTS[name]
+        assert list(found['contenders']) == [each.label for each in expected.contenders]
+        assert found['ours'] == [each.label for each in expected.ours]
+        assert (found['title'], found['unit'], found['better']) == (
+            expected.title, expected.unit, expected.better)
+        assert set(found['numbers']) == set(expected.numbers)
+
+
+def test_every_sample_is_a_positive_number(content):
+    for name, measurement in content['measurements'].items():
+        for label, contender in measurement['contenders'].items():
+            if contender['status'] == 'measured':
+                samples, = contender['rounds']
+                assert samples, (name, label)
+                assert all(math.isfinite(each) and each > 0 for each in samples), (name, label)
+            else:
+                assert contender['status'] == 'not available', (name, label)
+                assert contender['reason']
+                assert contender['rounds'] == []
+
+
+def test_everything_of_this_python_is_measured(content):
+    for name, measurement in content['measurements'].items():
+        found = [measurement['contenders'][contender.label]
+                 for contender in MEASUREMENTS[name].contenders if contender.program == 'python']
+        missing = {contender['reason'] for contender in found if contender['status'] != 'measured'}
+        assert found
+        assert missing <= ({'needs two processors'} if name.endswith('_apart') else set()), name
+
+
+def test_as_many_samples_as_asked_for(content):
+    def n_samples(name, label):
+        return len(content['measurements'][name]['contenders'][label]['rounds'][0])
+
+    assert n_samples('hot', 'channel(0)') == MEASUREMENTS['hot'].quick['batches']
+    assert n_samples('parked', 'channel(0)') == MEASUREMENTS['parked'].quick['count']
+    assert n_samples('blocked', 'channel(0)') == 1
+
+
+def test_every_measurement_has_a_table(quick):
+    tables = quick[0].strip('\n').split('\n\n')
+    assert len(tables) == len(MEASUREMENTS)
+    for text, measurement in zip(tables, MEASUREMENTS.values()):
+        title, head, *rows = text.split('\n')
+        assert title.startswith(f'{measurement.title}: {measurement.unit}, ')
+        assert 'median (range)' in head
+        for row, contender in zip(rows, measurement.contenders, strict=True):
+            assert re.match(rf'{re.escape(contender.label)} +(\d|not available: )', row)
+
+
+def test_only_some_measurements_in_rounds(run, tmp_path):
+    path = tmp_path / 'some.json'
+    done = run('channels.py', '--quick', '--rounds', 2, '--only', 'threads_one_way,blocked',
+               '--stock', tmp_path / 'absent', '--output', path)
+    assert (done.returncode, done.stderr) == (0, '')
+    measurements = json.loads(path.read_text())['measurements']
+    assert list(measurements) == ['threads_one_way', 'blocked']
+    contenders = measurements['blocked']['contenders']
+    assert len(contenders['channel(0)']['rounds']) == 2
+    assert contenders['stock interpreters, queue'] == {
+        'status': 'not available', 'reason': 'not built (make VARIANT=stock)', 'rounds': []}
+    assert re.search(r'^threads, SimpleQueue +\S+ \(\S+ to \S+\) +\S+x \(\S+ to \S+\)',
+                     done.stdout, re.MULTILINE)
+
+
+def test_bad_options_are_refused(run, tmp_path):
+    for args, message in ((['--only', 'spam'], "no measurement 'spam'"),
+                          (['--rounds', '0'], 'at least 1')):
+        done = run('channels.py', *args, '--output', tmp_path / 'file')
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_plot_draws_or_says_what_it_needs(run, quick, tmp_path):
+    for name in ('chart.svg', 'chart.png'):
+        done = run('plot.py', quick[1], '--output', tmp_path / name)
+        if done.returncode:
+            assert done.stderr == 'plot.py needs matplotlib, which this python does not have\n'
+        else:
+            assert (tmp_path / name).stat().st_size
+    done = run('plot.py', tmp_path / 'absent.json')
+    assert done.returncode == 2
+    assert 'absent.json cannot be read' in done.stderr
+
+
+# ---- statistics ----
+
+@pytest.mark.parametrize('values, percent, expected', [
+    ([7], 99, 7),
+    ([1, 2, 3, 4, 5], 50, 3),
+    ([5, 4, 3, 2, 1], 0, 1),
+    ([1, 2, 3, 4, 5], 100, 5),
+    ([1, 2], 50, 1.5),
+    (list(range(101)), 99, 99),
+    ([10, 20, 30, 40], 90, 37),
+])
+def test_percentile(values, percent, expected):
+    assert figures.percentile(values, percent) == pytest.approx(expected)
+
+
+def test_summary_is_of_the_medians_of_rounds():
+    result = figures.summary([[1, 2, 90], [4, 4], [3, 100]])
+    assert (result.median, result.low, result.high) == (4, 2, 51.5)
+    assert result.p99 == pytest.approx(figures.percentile([1, 2, 3, 4, 4, 90, 100], 99))
+
+
+def test_ratios_are_of_the_same_round():
+    assert figures.ratios([[2], [9], [8, 8, 50]], [[1], [3], [2]]) == (3, 2, 4)
+
+
+@pytest.mark.parametrize('value, text', [
+    (0.01234, '0.0123'), (1, '1.00'), (9.999, '10.0'), (12.34, '12.3'), (99.96, '100'),
+    (123.4, '123'), (1234.5, '1,230'), (1_999_999, '2,000,000'),
+])
+def test_numbers_have_three_digits(value, text):
+    assert figures.short(value) == text
+
+
+# ---- outcomes ----
+
+OURS, PEER, ABSENT = (Contender(label, 'python', 'none') for label in ('ours', 'a peer', 'absent'))
+MADE_UP = Measurement('made_up', 'Made up', 'us', 'mode', {'count': 100, 'ms': 7}, {'ms': 1},
+                      (OURS,), (PEER, ABSENT))
+
+
+def test_table():
+    outcomes = {OURS: runner.Outcome([[2, 2, 4], [3, 3, 3]]),
+                PEER: runner.Outcome([[1, 1, 1], [1, 1, 1]]),
+                ABSENT: runner.Outcome(status='not available', reason='not installed')}
+    assert report.table(MADE_UP, outcomes) == [
+        'Made up: us, lower is better',
+        '        median (range)       p99   ours / it',
+        'ours    2.50 (2.00 to 3.00)  3.95',
+        'a peer  1.00 (1.00 to 1.00)  1.00  2.50x (2.00 to 3.00)',
+        'absent  not available: not installed']
+
+
+def test_arguments_of_programs():
+    slow = Contender('slow', 'python', 'flavour', 5, leading=(3,), fewer=1000, mode='other')
+    assert MADE_UP.arguments(OURS, quick=False) == ['none', 'none', 'mode', '100', '7']
+    assert MADE_UP.arguments(slow, quick=True) == ['flavour', '5', 'other', '3', '1', '1']
+
+
+class Scripts:
+    """Stands for programs.Programs: what a contender's program prints."""
+
+    environment = None
+
+    def __init__(self, code):
+        self.code = code
+        self.runs = 0
+
+    def command(self, name):
+        self.runs += 1
+        return [sys.executable, '-c', self.code]
+
+
+@pytest.mark.parametrize('code, status', [
+    ('print(1.5, 2, sep="\\n")', 'measured'),
+    ('print(0)', 'failed'),
+    ('print("nan")', 'failed'),
+    ('print("spam")', 'failed'),
+    ('', 'failed'),
+    ('raise SystemExit("spam")', 'failed'),
+    ('raise SystemExit(69)', 'not available'),
+])
+def test_outcome_of_a_program(code, status):
+    scripts = Scripts(code)
+    outcomes = runner.measure(MADE_UP, scripts, rounds=2)
+    assert [outcome.status for outcome in outcomes.values()] == [status] * 3
+    if status == 'measured':
+        assert [outcome.rounds for outcome in outcomes.values()] == [[[1.5, 2], [1.5, 2]]] * 3
+    else:
+        assert [outcome.rounds for outcome in outcomes.values()] == [[]] * 3
+        assert scripts.runs == 3        # not tried again
+
+
+# ---- programs and processes ----
+
+def test_peers_that_are_not_installed(monkeypatch, tmp_path):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    there = programs.Programs(tmp_path, stock=tmp_path / 'python')
+    for name in programs.TOOLS:
+        with pytest.raises(Unavailable, match='not installed'):
+            there.command(name)
+    with pytest.raises(Unavailable, match='not built'):
+        there.command('stock')
+    assert there.versions() == {}
+
+
+def test_peer_that_cannot_be_compiled(monkeypatch, tmp_path):
+    compiler = tmp_path / 'cc'
+    compiler.write_text('#!/bin/sh\necho no such option >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(processes.Failed, match='ping_pong.c could not be compiled: no such option'):
+        programs.Programs(tmp_path).command('c')
+
+
+def test_failing_process():
+    with pytest.raises(processes.Failed, match='^spam$') as caught:
+        processes.run([sys.executable, '-c', 'raise SystemExit("eggs\\nspam")'], 60)
+    assert caught.value.status == 1
+
+
+def test_process_that_hangs_is_killed_with_its_children():
+    # The child of the child holds the same pipe: this returns when both are gone.
+    code = ('import subprocess, sys, time\n'
+            'subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])\n'
+            'time.sleep(600)')
+    with pytest.raises(processes.Failed, match='did not end within 2 seconds'):
+        processes.run([sys.executable, '-c', code], 2)
