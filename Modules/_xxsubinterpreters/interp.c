@@ -38,6 +38,8 @@ struct entry {
     int stopping;                   /* atomic: its threads are not to wait */
     Py_ssize_t pins;                /* exports of its memory */
     _PyInterp_Pinned *unpinned;     /* those to be released */
+    Py_ssize_t releasing;           /* threads that come to release them */
+    _PyWaiter *closer;              /* waits until there are none */
     _PyInterp_Visit *visits;        /* those with a thread state of their own */
 };
 
@@ -52,6 +54,9 @@ static struct {
     int handles_fork;
     void (*when_ended)(int64_t);    /* atomic */
 } registry;
+
+/* Where the thread has come to release memory. */
+static _Py_thread_local struct entry *releasing_in = NULL;
 
 /* The visit that the thread is in. */
 static _Py_thread_local _PyInterp_Visit *innermost = NULL;
@@ -548,23 +553,57 @@ has_pins(struct entry *e)
     return result;
 }
 
-/* Become a zombie if something is pinned.  Return true if so. */
+static void release_unpinned(int64_t id);
+
+/* Become a zombie if something is pinned.  Return true if so.  The calling
+   thread is attached to the interpreter. */
 static int
 turn_zombie(struct entry *e)
 {
-    lock();
-    int pinned = e->pins > 0;
-    if (pinned) {
-        e->life = ZOMBIE;
+    for (;;) {
+        release_unpinned(e->id);
+        lock();
+        int more = e->unpinned != NULL;
+        int pinned = e->pins > 0;
+        if (!more && pinned) {
+            e->life = ZOMBIE;
+        }
+        unlock();
+        if (!more) {
+            return pinned;
+        }
     }
-    unlock();
-    return pinned;
 }
 
 /* What became of an attempt to end an interpreter. */
 enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
 
 static void release_unpinned(int64_t id);
+
+/* Wait for threads that release memory of an interpreter that is CLOSING.  No
+   others come now. */
+static void
+wait_for_releasing(struct entry *e)
+{
+    _PyWaiter waiter;
+    _PyWaiter_Init(&waiter);
+    lock();
+    /* The calling thread would wait for itself. */
+    int wait = e->releasing > 0 && releasing_in != e;
+    if (wait) {
+        e->closer = &waiter;
+    }
+    unlock();
+    if (wait) {
+        const _PyWaiter_Breakers none = {0};
+        PyThreadState *save = _PyThreadState_GET() != NULL
+                              ? PyEval_SaveThread() : NULL;
+        (void)_PyWaiter_Wait(&waiter, -1, &none);
+        if (save != NULL) {
+            PyEval_RestoreThread(save);
+        }
+    }
+}
 
 /* End an interpreter that is CLOSING, and was in life `before`, to which it
    returns when it cannot end.  If it has threads of its own, wait for them if
@@ -574,6 +613,7 @@ end(struct entry *e, enum life before, int wait)
 {
     PyInterpreterState *interp = e->interp;
     PyThreadState *home;
+    wait_for_releasing(e);
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
     if (tstate == NULL) {
         set_life(e, before);
@@ -765,6 +805,32 @@ end_unpinned(int64_t id)
     }
 }
 
+/* Attach to the interpreter and release what is to be released.  The caller has
+   been counted among those that do. */
+static void
+release_there(struct entry *e)
+{
+    PyThreadState *home;
+    PyThreadState *tstate = attach(e->interp, _PyThreadState_WHENCE_EXEC, &home);
+    if (tstate != NULL) {           /* else, out of memory, somebody else does */
+        struct entry *outer = releasing_in;
+        releasing_in = e;
+        release_unpinned(e->id);
+        releasing_in = outer;
+        detach(tstate, home);
+    }
+    _PyWaiter *woken = NULL;
+    lock();
+    if (--e->releasing == 0 && e->closer != NULL) {
+        if (_PyWaiter_Claim(e->closer)) {
+            _PyWaiter_Fire(e->closer, &woken);
+        }
+        e->closer = NULL;
+    }
+    unlock();
+    _PyWaiter_Wake(woken);
+}
+
 void
 _PyInterp_Unpin(_PyInterp_Pinned *pinned)
 {
@@ -772,29 +838,28 @@ _PyInterp_Unpin(_PyInterp_Pinned *pinned)
     lock();
     struct entry *e = find(id);
     PyInterpreterState *interp = e != NULL ? e->interp : NULL;
+    PyThreadState *current = _PyThreadState_GET();
+    int at_home = current != NULL && current->interp == interp;
+    int closing = 0;
     if (e != NULL) {
         pinned->next = e->unpinned;
         e->unpinned = pinned;
+        closing = e->life == CLOSING;
+        e->releasing += !at_home && !closing;
     }
     unlock();
     if (interp == NULL) {
         pinned->free(pinned);
         return;
     }
-    /* The pin itself keeps the interpreter from ending under us. */
-    PyThreadState *current = _PyThreadState_GET();
-    if (current != NULL && current->interp == interp) {
+    if (at_home) {
         release_unpinned(id);
     }
+    else if (closing) {
+        return;                     /* whoever closes it sees to it */
+    }
     else {
-        PyThreadState *home;
-        PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_EXEC,
-                                       &home);
-        if (tstate == NULL) {
-            return;                 /* out of memory: somebody else does it */
-        }
-        release_unpinned(id);
-        detach(tstate, home);
+        release_there(e);
     }
     end_unpinned(id);
 }

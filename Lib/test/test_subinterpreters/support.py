@@ -61,6 +61,16 @@ class TestCase(unittest.TestCase):
         return result
 
 
+def by_code(func):
+    """Have func sent by its code, to run in the receiver's __main__.
+
+    Importing this package takes an interpreter longer than many a test does.
+    What the function uses it has to import itself.
+    """
+    func.__module__ = '__main__'
+    return func
+
+
 def wait_until(condition):
     """Block until condition() is true of something another thread does.
 
