@@ -109,13 +109,19 @@ act(_PyCall_Kind kind, PyObject *payload)
 }
 
 static void
-run(_PyCall_Kind kind, _PyMessage *payload, struct outcome *out)
+run(_PyInterp_Visit *visit, _PyCall_Kind kind, _PyMessage *payload,
+    struct outcome *out)
 {
     /* The interpreter just entered has a module, and types, of its own. */
     PyObject *module = PyImport_ImportModule("_xxsubinterpreters");
     _xxsub_state *state = module != NULL ? PyModule_GetState(module) : NULL;
     PyObject *obj = state != NULL ? _PyMessage_Decode(state, payload) : NULL;
-    PyObject *result = obj != NULL ? act(kind, obj) : NULL;
+    PyObject *result = NULL;
+    if (obj != NULL) {
+        _PyInterp_BeginInterruptible(visit);
+        result = act(kind, obj);
+        _PyInterp_EndInterruptible(visit);
+    }
     if (result != NULL) {
         out->result = _PyMessage_Encode(state, result, "result");
         Py_DECREF(result);
@@ -154,7 +160,7 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     if (_PyInterp_Enter(id, &visit) < 0) {
         return NULL;
     }
-    run(kind, payload, &out);
+    run(&visit, kind, payload, &out);
     _PyInterp_Leave(&visit);
 
     PyObject *result = NULL;

@@ -40,7 +40,7 @@ struct entry {
     _PyInterp_Pinned *unpinned;     /* those to be released */
     Py_ssize_t releasing;           /* threads that come to release them */
     _PyWaiter *closer;              /* waits until there are none */
-    _PyInterp_Visit *visits;        /* those with a thread state of their own */
+    _PyInterp_Visit *visits;        /* those that can be interrupted */
 };
 
 /* The process-wide list.  The lock covers the list and every field of its
@@ -304,10 +304,6 @@ _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit)
             return -1;
         }
         visit->tstate->c_recursion_remaining = remaining;
-        lock();
-        visit->next = e->visits;
-        e->visits = visit;
-        unlock();
         /* Upstream's _interpreters refuses to destroy what runs. */
         if (!_PyInterpreterState_IsRunningMain(interp)) {
             visit->running_main =
@@ -329,19 +325,6 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
     assert(innermost == visit);
     innermost = visit->outer;
     if (visit->tstate != NULL) {
-        /* From here on nobody interrupts it. */
-        lock();
-        struct entry *e = find(visit->id);
-        _PyInterp_Visit **link = e != NULL ? &e->visits : NULL;
-        while (link != NULL && *link != NULL && *link != visit) {
-            link = &(*link)->next;
-        }
-        if (link == NULL || *link == NULL) {
-            Py_FatalError("a process that was forked inside a call to another "
-                          "interpreter cannot return from that");
-        }
-        *link = visit->next;
-        unlock();
         if (visit->running_main) {
             _PyInterpreterState_SetNotRunningMain(visit->tstate->interp);
         }
@@ -356,6 +339,41 @@ _PyInterp_Leave(_PyInterp_Visit *visit)
 
 
 /* --- interrupting --------------------------------------------------------- */
+
+void
+_PyInterp_BeginInterruptible(_PyInterp_Visit *visit)
+{
+    if (visit->tstate != NULL) {
+        lock();
+        struct entry *e = find(visit->id);
+        visit->next = e->visits;
+        e->visits = visit;
+        unlock();
+    }
+}
+
+void
+_PyInterp_EndInterruptible(_PyInterp_Visit *visit)
+{
+    if (visit->tstate == NULL) {
+        return;
+    }
+    lock();
+    struct entry *e = find(visit->id);
+    _PyInterp_Visit **link = e != NULL ? &e->visits : NULL;
+    while (link != NULL && *link != NULL && *link != visit) {
+        link = &(*link)->next;
+    }
+    if (link == NULL || *link == NULL) {
+        Py_FatalError("a process that was forked inside a call to another "
+                      "interpreter cannot return from that");
+    }
+    *link = visit->next;
+    unlock();
+    /* One that came in the last moment comes to nothing. */
+    PyObject *exc = _Py_atomic_exchange_ptr(&visit->tstate->async_exc, NULL);
+    Py_XDECREF(exc);
+}
 
 Py_ssize_t
 _PyInterp_Interrupt(int64_t id, PyObject *exc)
@@ -575,10 +593,10 @@ turn_zombie(struct entry *e)
     }
 }
 
+static void end_unpinned(int64_t id);
+
 /* What became of an attempt to end an interpreter. */
 enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
-
-static void release_unpinned(int64_t id);
 
 /* Wait for threads that release memory of an interpreter that is CLOSING.  No
    others come now. */
@@ -612,6 +630,7 @@ static enum ending
 end(struct entry *e, enum life before, int wait)
 {
     PyInterpreterState *interp = e->interp;
+    int64_t id = e->id;
     PyThreadState *home;
     wait_for_releasing(e);
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
@@ -651,6 +670,9 @@ end(struct entry *e, enum life before, int wait)
         detach(tstate, home);
         if (result == HAS_THREADS) {
             set_life(e, before);
+        }
+        else {
+            end_unpinned(id);       /* the last pin may have gone meanwhile */
         }
     }
     return result;

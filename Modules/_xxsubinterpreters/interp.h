@@ -62,6 +62,11 @@ extern int _PyInterp_Enter(int64_t id, _PyInterp_Visit *visit);
 /* Return to where the visit began.  No exception may be set. */
 extern void _PyInterp_Leave(_PyInterp_Visit *visit);
 
+/* Around the code that a visit is made for.  What the engine does before and
+   after it, such as describing an exception, is not interrupted. */
+extern void _PyInterp_BeginInterruptible(_PyInterp_Visit *visit);
+extern void _PyInterp_EndInterruptible(_PyInterp_Visit *visit);
+
 /* Interrupt every visit to the interpreter that is on: the thread gets `exc`, a
    built-in exception class, when it runs Python code next, and does not go on
    waiting.  Return how many there were. */
