@@ -1,0 +1,1234 @@
+/* How threads wait in channels and are woken: the protocol of the channel
+   engine, for the model checker SPIN.
+
+   A scenario (scenarios/<name>.pml) says how many threads and channels there
+   are and what each thread does, then includes this file.  SPIN tries every
+   order of all steps.  README.md says what is checked and what is left out.
+
+   The size of a step.  An `atomic` or `d_step` block is one step.  It uses at
+   most one thing that other threads use without holding the same lock: a
+   waiter's `claimed` or `state`, a semaphore, a flag.  What is covered by a
+   lock that the thread holds may be done in the same step: nobody can look. */
+
+/* ---- What a scenario defines: THREADS, STEPS, ITEMS, the inline program(),
+        and what of this differs ---- */
+
+#ifndef CHANNELS
+#define CHANNELS 1              /* 1 or 2 */
+#endif
+#ifndef CASES
+#define CASES 1                 /* the most cases of one select: 1 or 2 */
+#endif
+#ifndef CAPACITY
+#define CAPACITY 0              /* of each channel; ITEMS is as good as none */
+#endif
+#ifndef SENDING_ENDS
+#define SENDING_ENDS 1          /* of each channel, open at the start: 1 or 2 */
+#endif
+#ifndef RECEIVING_ENDS
+#define RECEIVING_ENDS 1
+#endif
+#ifndef ASYNCS
+#define ASYNCS 0                /* asyncio receives, all by one event loop */
+#endif
+#ifndef MAY_BEGIN
+#define MAY_BEGIN true          /* when the loop may begin the next receive */
+#endif
+#ifndef MAY_COMPLETE
+#define MAY_COMPLETE true       /* when it may look at what has finished */
+#endif
+#ifndef MAY_CANCEL
+#define MAY_CANCEL(nr) true     /* may it cancel receive nr? */
+#endif
+#ifndef ALWAYS_CANCELLED
+#define ALWAYS_CANCELLED(nr) false
+#endif
+#ifndef SENDER
+#define SENDER(item) 0          /* who sends it; one sender's items ascend */
+#endif
+#ifndef MAY_TIME_OUT
+#define MAY_TIME_OUT(t) false   /* may the waits of thread t have a deadline? */
+#endif
+#ifndef BREAKER
+#define BREAKER 0               /* is there a breaker, and */
+#endif
+#ifndef BREAKABLE
+#define BREAKABLE(t) false      /* does it stop thread t? */
+#endif
+#ifndef SIGNALS
+#define SIGNALS 0               /* how many signals arrive */
+#endif
+#ifndef IS_MAIN
+#define IS_MAIN(t) false        /* is t the thread with the static semaphore? */
+#endif
+
+/* ---- Mistakes that -DBUG=... puts in, to show that they are found ---- */
+
+#define NO_CLAIM_WHEN_GIVING_UP     1   /* a deadline ends a wait unclaimed */
+#define LOST_CLAIM_IGNORED          2   /* claims, but gives up all the same */
+#define RETURNS_WHEN_FIRED          3   /* lost the claim: not until POSTED */
+#define RETURNS_WHEN_POSTED         4   /* ... not until the semaphore is */
+#define NOT_TAKEN_OFF               5   /* gave up, operation still queued */
+#define SELECT_NOT_TAKEN_OFF        6   /* fired, other operations queued */
+#define UNLOCKS_BEFORE_ENQUEUE      7
+#define DEAD_OPERATIONS_USED        8   /* does not claim the other party */
+#define FIRED_BEFORE_HANDOVER       9
+#define SEMAPHORE_READ_LATE         10  /* after POSTED */
+#define EVERY_POST_IS_OURS          11  /* does not look at the state */
+#define NO_REFILL                   12  /* no waiting sender's item moves up */
+#define SENDER_BEFORE_BUFFER        13  /* takes from a waiting sender first */
+#define OTHER_SIDE_NOT_WOKEN        14  /* last end of a side closed */
+#define OWN_SIDE_NOT_WOKEN          15  /* an end closed */
+#define CLOSED_END_NOT_CHECKED      16
+#define STOP_NOT_CHECKED_AGAIN      17
+#define STOP_SET_AFTER_WALK         18
+#define BREAKER_DOES_NOT_CLAIM      19
+#define STAYS_IN_PARKED_LIST        20
+#define SIGNAL_NOT_LOOKED_FOR       21  /* when the semaphore was posted */
+#define LOCKS_UNSORTED              22
+#define GIVEN_BACK_TO_TAIL          23
+#define GIVEN_BACK_PAST_WAITERS     24
+#define NO_SLOT_RESERVED            25
+#define CANCEL_FORGETS_ITEM         26
+#define CANCEL_DOES_NOT_CLAIM       27
+#define REPORTS_TIMEOUT_WHEN_FIRED  28  /* lost the claim, waited for POSTED */
+
+#ifndef BUG
+#define BUG 0
+#endif
+
+/* ---- Names ---- */
+
+#define WAITERS (THREADS + ASYNCS)      /* the first are the threads' */
+#define OPS (WAITERS * CASES)
+#define NONE 255
+
+#define SEND 0
+#define RECV 1
+#define OTHER(side) (1 - (side))
+#define END(c, side, nr) (4 * (c) + 2 * (side) + (nr))
+#define QUEUE(c, side) (2 * (c) + (side))
+#define OP(w, k) ((w) * CASES + (k))
+#define WAITER_OF(o) ((o) / CASES)
+#define BIT(n) (1 << (n))
+
+/* States of a waiter. */
+mtype = { WAITING, PARKED, FIRED, POSTED };
+
+/* How an attempt, a wait or an operation ends. */
+mtype = { OK, CLOSED, END_CLOSED, TIMEOUT, INTR, BROKEN, BLOCKS };
+
+/* ---- Properties ----
+
+   must(condition, name) stops the search with a message that has the name in
+   it.  The names are variables that are always 0. */
+
+#define must(condition, name) assert((condition) || name)
+
+hidden byte touched_after_return, fate_differs_from_report, out_of_order,
+            lost_wake_up, left_queued, unlocked_in_disorder, lock_kept,
+            post_left_over, no_slot, item_after_closed, fired_twice, not_fired;
+
+/* ---- What the threads share ---- */
+
+/* One blocked thread, or one asyncio operation.  A thread's waiter and its
+   operations live on its stack: they are gone when the call has returned. */
+typedef Waiter {
+    bit claimed;                /* who sets it decides how the wait ends */
+    mtype state = WAITING;
+    byte fired_op = NONE;
+    bit broken;                 /* fired by the breaker */
+    byte sema;
+    bit gone = 1
+};
+
+typedef Op {
+    byte channel;
+    bit side;
+    byte end;
+    byte item;                  /* to send, or received */
+    mtype status = BLOCKS;
+    bit queued                  /* covered by the channel's lock */
+};
+
+Waiter waiter[WAITERS];
+Op op[OPS];
+
+/* Our channels.  Promela's own channels serve as their queues. */
+bit locked[CHANNELS];
+chan buffer[CHANNELS] = [ITEMS] of { byte };            /* items */
+chan queue[2 * CHANNELS] = [OPS] of { byte };           /* waiting operations */
+byte open[2 * CHANNELS];                                /* ends open, per side */
+bit closed[4 * CHANNELS];                               /* for each end */
+
+#if BREAKER
+bit stop;                       /* the flag */
+bit parked_lock;
+bit parked[THREADS];            /* the list of parked waiters */
+#else
+#define stop false
+#endif
+
+#if SIGNALS
+bit signalled;                  /* the flag */
+#else
+#define signalled false
+#endif
+
+#if ASYNCS
+chan completions = [ASYNCS] of { byte };                /* fired waiters */
+byte reserved[CHANNELS];        /* operations that may give an item back */
+byte ring[CHANNELS];            /* how many items there is memory for */
+byte begun;                     /* how many receives were begun */
+#endif
+
+byte finished;                  /* threads that have done all they had to */
+
+/* What became of an item, and what its sender was told. */
+#define NOBODYS 0
+#define TAKEN_BY(t) ((t) + 1)
+#define DESTROYED 254
+#define IN_CHANNEL 255          /* in the end */
+byte fate[ITEMS + 1];
+bit told_sent[ITEMS + 1];
+
+#ifdef CLOSED_IS_FINAL
+bit told_closed;                /* a receiver was told that nothing will come */
+#endif
+
+/* ---- Checks, all in d_step: they use i and j ---- */
+
+#define LIVE(o) (op[o].queued && !waiter[WAITER_OF(o)].claimed)
+
+inline touch(w_)
+{
+    must(!waiter[w_].gone, touched_after_return)
+}
+
+/* What holds while nobody has the lock. */
+inline check_channel(c_, name_)
+{
+    for (i : 0 .. OPS - 1) {
+        if
+        :: LIVE(i) && op[i].channel == c_ ->
+            must(!closed[op[i].end] && open[QUEUE(c_, OTHER(op[i].side))] > 0, name_);
+            must(op[i].side == SEND || empty(buffer[c_]), name_);
+            must(op[i].side == RECV || len(buffer[c_]) >= CAPACITY, name_);
+            for (j : 0 .. OPS - 1) {
+                must(!LIVE(j) || op[j].channel != c_ || op[j].side == op[i].side ||
+                     WAITER_OF(j) == WAITER_OF(i), name_)
+            }
+        :: else
+        fi
+    }
+    i = 0;
+    j = 0
+}
+
+inline check_unlocked(c_)
+{
+#ifndef NOT_AT_UNLOCK
+    check_channel(c_, unlocked_in_disorder)
+#else
+    skip
+#endif
+}
+
+/* Process t_ received an item.  One sender's items reach it in order. */
+inline received(t_, item_)
+{
+    must(fate[item_] == NOBODYS, fate_differs_from_report);
+#ifndef ANY_ORDER
+    for (i : 1 .. ITEMS) {
+        must(i <= item_ || SENDER(i) != SENDER(item_) || fate[i] != TAKEN_BY(t_),
+             out_of_order)
+    }
+    i = 0;
+#endif
+    fate[item_] = TAKEN_BY(t_)
+}
+
+/* When nothing can happen any more. */
+inline check_rest()
+{
+    for (i : 0 .. CHANNELS - 1) {
+        must(!locked[i], lock_kept)
+    }
+#if BREAKER
+    must(!parked_lock, lock_kept);
+#endif
+    /* All are asleep in wait() or have finished. */
+    j = finished;
+    for (i : 0 .. THREADS - 1) {
+        j = j + !waiter[i].gone
+    }
+    must(j == THREADS, lost_wake_up);
+    j = 0;
+    for (i : 0 .. WAITERS - 1) {
+        /* Who still waits has not been claimed, and not been told to stop. */
+        must(waiter[i].gone || !waiter[i].claimed, lost_wake_up);
+        must(waiter[i].gone || !BREAKABLE(i) || !stop, lost_wake_up);
+        must(waiter[i].gone || !IS_MAIN(i) || !signalled, lost_wake_up)
+    }
+    for (i : 0 .. OPS - 1) {
+        must(!op[i].queued || !waiter[WAITER_OF(i)].gone, left_queued)
+    }
+    for (c : 0 .. CHANNELS - 1) {
+        check_channel(c, lost_wake_up);
+        do
+        :: nempty(buffer[c]) ->
+            buffer[c]?item;
+            must(fate[item] == NOBODYS, fate_differs_from_report);
+            fate[item] = IN_CHANNEL;
+#ifdef CLOSED_IS_FINAL
+            must(!told_closed, item_after_closed)
+#endif
+        :: empty(buffer[c]) -> break
+        od
+    }
+    for (i : 1 .. ITEMS) {
+        must((fate[i] != NOBODYS) == told_sent[i], fate_differs_from_report)
+    }
+}
+
+/* ---- Locks, claims, wake-ups ---- */
+
+/* What every process needs that works on channels. */
+#define LOCALS                                                            \
+    byte x;             /* the operation it works on */                   \
+    mtype outcome = BLOCKS;                                               \
+    byte got;           /* the item received */                           \
+    byte o, hit = NONE; /* operations of others */                        \
+    byte wake;          /* waiters to wake after unlocking: a set of bits */ \
+    byte left, w, i, j;                                                   \
+    bit won
+
+inline lock(c_)
+{
+    atomic { !locked[c_] -> locked[c_] = 1 }
+}
+
+inline unlock(c_)
+{
+    d_step { check_unlocked(c_); locked[c_] = 0 }
+}
+
+/* Compare and swap, from 0 to 1. */
+inline try_claim(w_)
+{
+    won = !waiter[w_].claimed;
+    waiter[w_].claimed = 1
+}
+
+/* Find the first operation in a queue whose waiter can be claimed, and take it
+   off.  The dead ones before it, claimed by others, are taken off too. */
+inline claim_first(q_)
+{
+    do
+    :: atomic { empty(queue[q_]) -> break }
+    :: atomic { nempty(queue[q_]) ->
+            queue[q_]?o;
+            op[o].queued = 0;
+            touch(WAITER_OF(o));
+            try_claim(WAITER_OF(o));
+            if
+            :: won || BUG == DEAD_OPERATIONS_USED ->
+                printf("    claims waiter %d\n", WAITER_OF(o));
+                hit = o;
+                o = 0;
+                won = 0;
+                break
+            :: else -> o = 0
+            fi
+        }
+    od
+}
+
+/* Fire a claimed waiter: one exchange.  A thread that has not parked may be
+   gone right after it. */
+inline exchange(w_)
+{
+    touch(w_);
+    if
+    :: waiter[w_].state == PARKED -> wake = wake | BIT(w_)
+    :: else -> must(waiter[w_].state == WAITING, fired_twice)
+    fi;
+    printf("    fires waiter %d, which was %e\n", w_, waiter[w_].state);
+    waiter[w_].state = FIRED
+}
+
+inline fire(o_, status_)
+{
+    touch(WAITER_OF(o_));
+    op[o_].status = status_;
+    waiter[WAITER_OF(o_)].fired_op = o_;
+    exchange(WAITER_OF(o_))
+}
+
+/* Wake those that were parked, after unlocking. */
+inline post_all()
+{
+    do
+    :: atomic { wake == 0 -> w = 0; break }
+    :: atomic { wake != 0 ->
+            w = 0;
+            do
+            :: (wake & BIT(w)) == 0 -> w++
+            :: else -> break
+            od;
+            wake = wake & ~BIT(w);
+            printf("    sets waiter %d POSTED, will post\n", w);
+            touch(w);
+#if ASYNCS
+            if
+            :: w >= THREADS -> completions!w
+            :: else -> waiter[w].state = POSTED
+            fi
+#else
+            waiter[w].state = POSTED
+#endif
+        };
+        if
+        :: w < THREADS -> post()
+        :: else
+        fi
+    od
+}
+
+/* The thread waits for this.  But the main thread, whose semaphore is static,
+   may return before, if a signal wakes it: the waiter is not looked at. */
+inline post()
+{
+    atomic {
+        if
+        :: !IS_MAIN(w) || BUG == SEMAPHORE_READ_LATE -> touch(w)
+        :: else
+        fi;
+        printf("    posts for waiter %d\n", w);
+        waiter[w].sema++
+    }
+}
+
+/* ---- One attempt, with the lock held ---- */
+
+#define CHANNEL (op[x].channel)
+#define SIDE (op[x].side)
+
+/* Try operation x.  The outcome is OK, CLOSED, END_CLOSED or BLOCKS. */
+inline try_op()
+{
+    atomic {
+        printf("    has the lock of channel %d and tries\n", CHANNEL);
+        outcome = BLOCKS;
+        hit = NONE;
+        won = 1;                /* look for someone on the other side? */
+        if
+        :: closed[op[x].end] && BUG != CLOSED_END_NOT_CHECKED ->
+            outcome = END_CLOSED;
+            won = 0
+        :: else ->
+            if
+            :: SIDE == SEND && open[QUEUE(CHANNEL, RECV)] == 0 ->
+                outcome = CLOSED;
+                won = 0
+            :: SIDE == RECV && len(buffer[CHANNEL]) > 0 && BUG != SENDER_BEFORE_BUFFER ->
+                buffer[CHANNEL]?got;
+                outcome = OK;
+                won = len(buffer[CHANNEL]) < CAPACITY && BUG != NO_REFILL
+            :: else
+            fi
+        fi
+    };
+    if
+    :: won -> won = 0; claim_first(QUEUE(CHANNEL, OTHER(SIDE)))
+    :: else
+    fi;
+    atomic {
+        if
+        :: hit != NONE && SIDE == SEND ->               /* hand it over */
+            if
+            :: BUG == FIRED_BEFORE_HANDOVER -> exchange(WAITER_OF(hit))
+            :: else -> op[hit].item = op[x].item; fire(hit, OK)
+            fi
+        :: hit != NONE && SIDE == RECV && outcome == OK ->
+            buffer[CHANNEL]!op[hit].item;               /* there is room now */
+            fire(hit, OK)
+        :: hit != NONE && SIDE == RECV && outcome == BLOCKS ->
+            got = op[hit].item;
+            fire(hit, OK)
+        :: hit == NONE && SIDE == SEND && outcome == BLOCKS &&
+           len(buffer[CHANNEL]) < CAPACITY ->
+            buffer[CHANNEL]!op[x].item;
+            outcome = OK
+        :: hit == NONE && SIDE == RECV && outcome == BLOCKS &&
+           len(buffer[CHANNEL]) > 0 ->
+            assert(BUG == SENDER_BEFORE_BUFFER);
+            buffer[CHANNEL]?got;                        /* BUG */
+            outcome = OK
+        :: hit == NONE && SIDE == RECV && outcome == BLOCKS &&
+           len(buffer[CHANNEL]) == 0 && open[QUEUE(CHANNEL, SEND)] == 0 ->
+            outcome = CLOSED
+        :: else
+        fi;
+        if
+        :: hit != NONE -> outcome = OK
+        :: else
+        fi;
+        printf("    tried: %e\n", outcome)
+    };
+#if BUG == FIRED_BEFORE_HANDOVER
+    if
+    :: hit != NONE && SIDE == SEND ->
+        atomic {
+            touch(WAITER_OF(hit));
+            op[hit].item = op[x].item;
+            op[hit].status = OK;
+            waiter[WAITER_OF(hit)].fired_op = hit
+        }
+    :: else
+    fi;
+#endif
+    hit = NONE
+}
+
+inline enqueue(o_)
+{
+    op[o_].queued = 1;
+    queue[QUEUE(op[o_].channel, op[o_].side)]!o_
+}
+
+/* Take an operation off its queue, unless others have.  The flag is covered
+   by the lock; all that is done under the lock is one step. */
+inline take_off(o_)
+{
+    d_step { !locked[op[o_].channel] ->
+        if
+        :: op[o_].queued ->
+            op[o_].queued = 0;
+            queue[QUEUE(op[o_].channel, op[o_].side)]??eval(o_)
+        :: else
+        fi;
+        check_unlocked(op[o_].channel)
+    }
+}
+
+/* ---- Waiting ---- */
+
+/* The thread wants to give up, and may if it can claim its own waiter.  If
+   not, somebody is about to fire it, and it waits for that alone. */
+inline give_up(why_)
+{
+    atomic {
+        if
+        :: BUG == NO_CLAIM_WHEN_GIVING_UP -> won = 1
+        :: else -> try_claim(me)
+        fi;
+        if
+        :: won || BUG == LOST_CLAIM_IGNORED ->
+            printf("thread %d gives up: %e\n", me, why_);
+            outcome = why_
+        :: else ->
+            printf("thread %d cannot give up\n", me);
+            lost = 1
+        fi;
+        won = 0
+    }
+}
+
+/* The outcome is FIRED, TIMEOUT, INTR or BROKEN. */
+inline wait()
+{
+    /* Look for a while. */
+    if
+    :: waiter[me].state == FIRED -> outcome = FIRED
+    :: true
+    fi;
+
+    /* What is set before the thread sleeps does not wake it. */
+    if
+    :: outcome == BLOCKS && BREAKABLE(me) && stop -> give_up(BROKEN)
+    :: else
+    fi;
+    if
+    :: outcome == BLOCKS && IS_MAIN(me) && signalled && !lost -> give_up(INTR)
+    :: else
+    fi;
+
+    /* Park. */
+    atomic {
+        if
+        :: outcome == BLOCKS ->
+            if
+            :: waiter[me].state == WAITING ->
+                printf("thread %d parks\n", me);
+                waiter[me].state = PARKED
+            :: else -> assert(waiter[me].state == FIRED); outcome = FIRED
+            fi
+        :: else
+        fi
+    };
+    if
+    :: outcome == BLOCKS -> sleep()
+    :: else
+    fi;
+#if BUG == REPORTS_TIMEOUT_WHEN_FIRED
+    if
+    :: outcome == FIRED && lost -> outcome = TIMEOUT
+    :: else
+    fi;
+#endif
+    lost = 0
+}
+
+inline sleep()
+{
+#if BREAKER
+    /* From here on the breaker finds us.  It sets the flag first. */
+    if
+    :: BREAKABLE(me) ->
+        atomic { !parked_lock ->
+            parked[me] = 1;
+            won = stop && !lost && BUG != STOP_NOT_CHECKED_AGAIN
+        };
+        if
+        :: won -> give_up(BROKEN)
+        :: else
+        fi
+    :: else
+    fi;
+#endif
+
+    do
+    :: outcome != BLOCKS -> break
+    :: atomic { outcome == BLOCKS && waiter[me].sema > 0 -> waiter[me].sema-- };
+        if
+        :: waiter[me].state == POSTED || BUG == EVERY_POST_IS_OURS -> outcome = FIRED
+        :: else ->
+            /* A signal handler, or the late post of an earlier wait. */
+            assert(IS_MAIN(me));
+            if
+            :: signalled && !lost && BUG != SIGNAL_NOT_LOOKED_FOR -> give_up(INTR)
+            :: else
+            fi
+        fi
+    :: outcome == BLOCKS && timed && !lost ->
+        give_up(TIMEOUT)                /* or INTR, for EINTR: the same here */
+#if BUG == RETURNS_WHEN_FIRED
+    :: lost && waiter[me].state == FIRED -> outcome = FIRED
+#endif
+#if BUG == RETURNS_WHEN_POSTED
+    :: lost && waiter[me].state == POSTED -> outcome = FIRED
+#endif
+    od;
+
+#if BREAKER
+    if
+    :: BREAKABLE(me) && BUG != STAYS_IN_PARKED_LIST ->
+        atomic { !parked_lock -> parked[me] = 0 }
+    :: else
+    fi
+#endif
+}
+
+/* ---- What a thread does ---- */
+
+/* For program(): the next operation is a send, a receive or, with two cases, a
+   select; or an end is closed. */
+inline sends(c_, nr_, item_)
+{
+    new_case(c_, SEND, nr_);
+    op[OP(me, n - 1)].item = item_;
+    printf("thread %d begins to send item %d\n", me, item_)
+}
+
+inline receives(c_, nr_)
+{
+    new_case(c_, RECV, nr_);
+    printf("thread %d begins to receive from channel %d\n", me, c_)
+}
+
+inline new_case(c_, side_, nr_)
+{
+    op[OP(me, n)].channel = c_;
+    op[OP(me, n)].side = side_;
+    op[OP(me, n)].end = END(c_, side_, nr_);
+    involved = involved | BIT(c_);
+    n++
+}
+
+inline closes_sending(c_, nr_)
+{
+    end = END(c_, SEND, nr_);
+    printf("thread %d begins to close end %d\n", me, end)
+}
+
+inline closes_receiving(c_, nr_)
+{
+    end = END(c_, RECV, nr_);
+    printf("thread %d begins to close end %d\n", me, end)
+}
+
+inline lock_involved()
+{
+    /* In the order of their numbers. */
+    do
+    :: held == involved -> break
+    :: (involved & ~held) == BIT(0) -> lock(0); held = held | BIT(0)
+#if CHANNELS > 1
+    :: (involved & ~held) == BIT(1) -> lock(1); held = held | BIT(1)
+    :: (involved & ~held) == (BIT(0) | BIT(1)) ->
+        if
+        :: BUG != LOCKS_UNSORTED || me % 2 == 0 -> lock(0); held = held | BIT(0)
+        :: else -> lock(1); held = held | BIT(1)        /* BUG */
+        fi
+#endif
+    od
+}
+
+inline unlock_held()
+{
+    do
+    :: held == 0 -> break
+    :: (held & BIT(0)) != 0 -> unlock(0); held = held & ~BIT(0)
+#if CHANNELS > 1
+    :: (held & BIT(0)) == 0 && (held & BIT(1)) != 0 -> unlock(1); held = held & ~BIT(1)
+#endif
+    od
+}
+
+inline operate()
+{
+    lock_involved();
+
+    /* Try the cases, starting with any. */
+    if
+    :: k = 0
+    :: n > 1 -> k = 1
+    fi;
+    do
+    :: left = left + 1;
+        x = OP(me, k);
+        try_op();
+        if
+        :: outcome != BLOCKS || left == n -> break
+        :: else -> k = 1 - k
+        fi
+    od;
+    left = 0;
+    k = 0;
+
+    if
+    :: BUG == UNLOCKS_BEFORE_ENQUEUE && outcome == BLOCKS ->
+        unlock_held();
+        lock_involved()
+    :: else
+    fi;
+
+    /* If none could be completed, all of them wait, with one waiter. */
+    atomic {
+        if
+        :: outcome == BLOCKS ->
+            waiter[me].gone = 0;
+            for (k : 0 .. n - 1) {
+                op[OP(me, k)].queued = 1;
+                queue[QUEUE(op[OP(me, k)].channel, op[OP(me, k)].side)]!OP(me, k);
+                printf("thread %d waits in channel %d\n", me, op[OP(me, k)].channel)
+            }
+            k = 0;
+            if
+            :: MAY_TIME_OUT(me) -> timed = 1
+            :: true
+            fi
+        :: else
+        fi
+    };
+    unlock_held();
+    if
+    :: outcome == BLOCKS -> wait(); read_outcome(); take_off_others()
+    :: else -> post_all()
+    fi
+}
+
+inline read_outcome()
+{
+    d_step {
+        x = NONE;
+        if
+        :: outcome == FIRED && waiter[me].broken ->
+            outcome = BROKEN
+        :: outcome == FIRED && !waiter[me].broken ->
+            x = waiter[me].fired_op;
+            must(x != NONE, not_fired);
+            outcome = op[x].status;
+            if
+            :: SIDE == RECV -> got = op[x].item
+            :: else
+            fi
+        :: else
+        fi
+    }
+}
+
+/* The one that was fired is off its queue already. */
+inline take_off_others()
+{
+    do
+    :: k == n -> break
+    :: k < n && (OP(me, k) == x ||
+                 BUG == NOT_TAKEN_OFF && x == NONE ||
+                 BUG == SELECT_NOT_TAKEN_OFF && x != NONE) ->
+        k++
+    :: else -> take_off(OP(me, k)); k++
+    od
+}
+
+/* The call returns: its stack frame is gone. */
+inline return_from_operation()
+{
+    d_step {
+        for (k : 0 .. CASES - 1) {
+            must(!op[OP(me, k)].queued, left_queued)
+        }
+        printf("thread %d returns: %e, item %d\n", me, outcome, got);
+        must(waiter[me].sema == 0 || IS_MAIN(me), post_left_over);
+        waiter[me].gone = 1;
+        if
+        :: outcome == OK && SIDE == SEND -> told_sent[op[x].item] = 1
+        :: outcome == OK && SIDE == RECV -> received(me, got)
+#ifdef CLOSED_IS_FINAL
+        :: outcome == CLOSED && SIDE == RECV -> told_closed = 1
+#endif
+        :: else
+        fi;
+
+        /* Next time all begins anew; this also saves states. */
+        waiter[me].claimed = 0;
+        waiter[me].state = WAITING;
+        waiter[me].fired_op = NONE;
+        waiter[me].broken = 0;
+        for (k : 0 .. CASES - 1) {
+            op[OP(me, k)].channel = 0;
+            op[OP(me, k)].side = 0;
+            op[OP(me, k)].end = 0;
+            op[OP(me, k)].item = 0;
+            op[OP(me, k)].status = BLOCKS
+        }
+        got = 0;
+        x = 0;
+        k = 0;
+        timed = 0;
+        lost = 0;
+        involved = 0;
+        n = 0
+    }
+}
+
+/* Wake those that wait in a queue: all of them, or only those that wait
+   through this end. */
+inline close_queue(q_, all_, status_)
+{
+    left = len(queue[q_]);
+    do
+    :: left == 0 -> break
+    :: left > 0 ->
+        atomic {
+            left--;
+            queue[q_]?o;
+            if
+            :: all_ || op[o].end == end ->
+                op[o].queued = 0;
+                touch(WAITER_OF(o));
+                try_claim(WAITER_OF(o))
+            :: else ->
+                queue[q_]!o             /* in the end they are as before */
+            fi
+        };
+        atomic {
+            if
+            :: won -> fire(o, status_)
+            :: else
+            fi;
+            won = 0;
+            o = 0
+        }
+    od
+}
+
+inline close_end()
+{
+    x = end / 4;
+    j = (end / 2) % 2;
+    lock(x);
+    d_step {
+        assert(!closed[end]);
+        closed[end] = 1;
+        open[QUEUE(x, (end / 2) % 2)]--
+    };
+    if
+    :: BUG != OWN_SIDE_NOT_WOKEN -> close_queue(QUEUE(x, (end / 2) % 2), false, END_CLOSED)
+    :: else
+    fi;
+    if
+    :: open[QUEUE(x, (end / 2) % 2)] == 0 && BUG != OTHER_SIDE_NOT_WOKEN ->
+        close_queue(QUEUE(x, OTHER((end / 2) % 2)), true, CLOSED)
+    :: else
+    fi;
+    atomic {
+        if
+        :: open[QUEUE(x, RECV)] == 0 ->
+            do
+            :: nempty(buffer[x]) ->
+                buffer[x]?got;
+                must(fate[got] == NOBODYS, fate_differs_from_report);
+                fate[got] = DESTROYED
+            :: empty(buffer[x]) -> break
+            od;
+            got = 0
+        :: else
+        fi
+    };
+    unlock(x);
+    printf("thread %d closed end %d\n", me, end);
+    x = 0;
+    end = NONE;
+    post_all()
+}
+
+proctype Thread(byte me)
+{
+    LOCALS;
+    byte step;
+    byte n, k;                  /* cases */
+    byte involved, held;        /* channels: sets of bits */
+    byte end = NONE;            /* to be closed */
+    bit timed;                  /* there is a deadline */
+    bit lost;                   /* the claim, when giving up */
+
+    do
+    :: step == STEPS -> break
+    :: step < STEPS ->
+        atomic { program() };
+        if
+        :: n > 0 ->
+            operate();
+            return_from_operation();
+            if
+            :: outcome != INTR -> step++
+            :: else             /* handle the signal, then try again */
+            fi;
+#if SIGNALS
+            if
+            :: IS_MAIN(me) -> signalled = 0
+            :: else
+            fi;
+#endif
+            outcome = BLOCKS
+        :: end != NONE -> close_end(); step++
+        :: else -> step++
+        fi
+    od;
+    finished++
+}
+
+/* ---- The breaker and the signal handler ---- */
+
+#if BREAKER
+proctype Breaker()
+{
+    byte w, wake;
+    bit won;
+
+    if
+    :: BUG != STOP_SET_AFTER_WALK -> stop = 1
+    :: else
+    fi;
+    atomic { !parked_lock -> parked_lock = 1 };
+    do
+    :: w == THREADS -> break
+    :: w < THREADS && parked[w] ->
+        atomic {
+            touch(w);
+            try_claim(w);
+            won = won || BUG == BREAKER_DOES_NOT_CLAIM
+        };
+        if
+        :: won ->
+            atomic { waiter[w].broken = 1; exchange(w) }
+        :: else
+        fi;
+        won = 0;
+        w++
+    :: w < THREADS && !parked[w] -> w++
+    od;
+    w = 0;
+    parked_lock = 0;
+    post_all();
+    if
+    :: BUG == STOP_SET_AFTER_WALK -> stop = 1
+    :: else
+    fi
+}
+#endif
+
+#if SIGNALS
+/* The handler runs in whatever thread; it posts for the main thread. */
+proctype Signal()
+{
+    byte count;
+    do
+    :: count == SIGNALS -> break
+    :: count < SIGNALS ->
+        signalled = 1;
+        waiter[MAIN].sema++;
+        count++
+    od
+}
+#endif
+
+/* ---- asyncio ---- */
+
+#if ASYNCS
+/* An event loop with some receives from channel 0.  Any of them may be
+   cancelled at any time.  When it is too late for that, its item is given
+   back: FIX_... say when and where to. */
+
+#define WAITER(nr) (THREADS + (nr))
+#define LOOP THREADS            /* as a receiver */
+
+inline begin_receive()
+{
+    x = OP(WAITER(begun), 0);
+    lock(0);
+    d_step {
+        op[x].side = RECV;
+        op[x].end = END(0, RECV, 0)
+    };
+    try_op();
+    atomic {
+        if
+        :: outcome == BLOCKS ->
+            waiter[WAITER(begun)].gone = 0;
+            waiter[WAITER(begun)].state = PARKED;       /* it never looks */
+            op[x].queued = 1;
+            queue[QUEUE(0, RECV)]!x;
+            pending = pending | BIT(begun);
+            printf("loop: receive %d waits\n", begun);
+            if
+            :: BUG != NO_SLOT_RESERVED -> reserved[0]++
+            :: else
+            fi;
+            if
+            :: ring[0] < len(buffer[0]) + reserved[0] ->
+                ring[0] = len(buffer[0]) + reserved[0]
+            :: else
+            fi;
+            if
+            :: ring[0] < CAPACITY + reserved[0] -> ring[0] = CAPACITY + reserved[0]
+            :: else
+            fi;
+            if
+            :: ALWAYS_CANCELLED(begun) || MAY_CANCEL(begun) ->
+                to_cancel = to_cancel | BIT(begun)
+            :: !ALWAYS_CANCELLED(begun) -> skip
+            fi
+        :: outcome == OK ->
+            printf("loop: receive %d got item %d\n", begun, got);
+            received(LOOP, got)
+        :: else ->
+            printf("loop: receive %d: %e\n", begun, outcome);
+#ifdef CLOSED_IS_FINAL
+            told_closed = told_closed || outcome == CLOSED
+#endif
+        fi;
+        begun++;
+        got = 0;
+        x = 0
+    };
+    unlock(0);
+    post_all();
+    outcome = BLOCKS
+}
+
+inline cancel(nr_)
+{
+    atomic {
+        to_cancel = to_cancel & ~BIT(nr_);
+        printf("loop: cancels receive %d\n", nr_);
+        if
+        :: BUG != CANCEL_DOES_NOT_CLAIM -> try_claim(WAITER(nr_))
+        :: else -> won = 1              /* BUG */
+        fi;
+        printf("    won the claim: %d\n", won)
+    };
+    if
+    :: won ->
+        won = 0;
+        take_off(OP(WAITER(nr_), 0));
+        forget(nr_)
+    :: else ->
+        cancelled = cancelled | BIT(nr_);
+#ifdef FIX_GIVE_BACK_AT_ONCE
+        /* Who claimed it hands the item over under the same lock. */
+        lock(0);
+        give_back(OP(WAITER(nr_), 0));
+        unlock(0);
+        post_all()
+#endif
+    fi
+}
+
+inline forget(nr_)
+{
+    d_step {
+        must(!op[OP(WAITER(nr_), 0)].queued, left_queued);
+        waiter[WAITER(nr_)].gone = 1;
+        waiter[WAITER(nr_)].claimed = 0;
+        waiter[WAITER(nr_)].state = WAITING;
+        waiter[WAITER(nr_)].fired_op = NONE;
+        op[OP(WAITER(nr_), 0)].side = 0;
+        op[OP(WAITER(nr_), 0)].end = 0;
+        op[OP(WAITER(nr_), 0)].item = 0;
+        op[OP(WAITER(nr_), 0)].status = BLOCKS;
+        pending = pending & ~BIT(nr_);
+        cancelled = cancelled & ~BIT(nr_);
+        if
+        :: BUG != NO_SLOT_RESERVED -> reserved[0]--
+        :: else
+        fi
+    }
+}
+
+/* Under the lock: an item goes to the first that waits, or to the front. */
+inline give_back(x_)
+{
+    if
+    :: op[x_].status == OK && BUG != CANCEL_FORGETS_ITEM ->
+        if
+        :: open[QUEUE(0, RECV)] > 0 && BUG != GIVEN_BACK_PAST_WAITERS ->
+            claim_first(QUEUE(0, RECV))
+        :: else
+        fi;
+        atomic {
+            got = op[x_].item;
+            printf("loop: gives item %d back\n", got);
+            op[x_].item = 0;
+            op[x_].status = BLOCKS;
+            if
+            :: open[QUEUE(0, RECV)] == 0 ->
+                must(fate[got] == NOBODYS, fate_differs_from_report);
+                fate[got] = DESTROYED
+            :: hit != NONE ->
+                op[hit].item = got;
+                fire(hit, OK)
+            :: else -> put_back()
+            fi;
+            hit = NONE;
+            got = 0
+        }
+    :: else
+    fi
+}
+
+/* In an atomic block. */
+inline put_back()
+{
+    must(len(buffer[0]) < ring[0], no_slot);
+    left = len(buffer[0]);
+#ifdef FIX_GIVE_BACK_IN_ORDER
+    buffer[0]!!got;             /* before those that were sent later */
+#else
+    buffer[0]!got;
+    do                          /* turn the buffer until it is in front */
+    :: left > 0 && BUG != GIVEN_BACK_TO_TAIL ->
+        left--;
+        buffer[0]?o;
+        buffer[0]!o
+    :: else -> break
+    od;
+    o = 0;
+#endif
+    left = 0
+}
+
+inline complete(nr_)
+{
+    if
+    :: (cancelled & BIT(nr_)) == 0 ->
+        d_step {
+            if
+            :: op[OP(WAITER(nr_), 0)].status == OK ->
+                printf("loop: receive %d got item %d\n", nr_, op[OP(WAITER(nr_), 0)].item);
+                received(LOOP, op[OP(WAITER(nr_), 0)].item)
+            :: else
+            fi;
+            to_cancel = to_cancel & ~BIT(nr_)
+        }
+    :: else ->
+#ifndef FIX_GIVE_BACK_AT_ONCE
+        lock(0);
+        give_back(OP(WAITER(nr_), 0));
+        unlock(0);
+        post_all()
+#else
+        skip
+#endif
+    fi;
+    forget(nr_)
+}
+
+proctype Loop()
+{
+    LOCALS;
+    byte pending, to_cancel, cancelled;         /* receives: sets of bits */
+    byte nr;
+
+    do
+    :: begun < ASYNCS && MAY_BEGIN -> begin_receive()
+    :: (to_cancel & BIT(0)) != 0 -> cancel(0)
+#if ASYNCS > 1
+    :: (to_cancel & BIT(1)) != 0 -> cancel(1)
+#endif
+#if ASYNCS > 2
+    :: (to_cancel & BIT(2)) != 0 -> cancel(2)
+#endif
+    :: atomic { MAY_COMPLETE && nempty(completions) ->
+            completions?nr;
+            nr = nr - THREADS
+        };
+        complete(nr);
+        nr = 0
+    :: begun == ASYNCS && pending == 0 -> break
+    od
+}
+#endif
+
+/* ---- All of it ---- */
+
+init
+{
+    byte i, j, c, item;
+
+    d_step {
+        for (c : 0 .. CHANNELS - 1) {
+            open[QUEUE(c, SEND)] = SENDING_ENDS;
+            open[QUEUE(c, RECV)] = RECEIVING_ENDS
+        }
+        c = 0
+    };
+    atomic {
+        for (i : 0 .. THREADS - 1) {
+            run Thread(i)
+        }
+        i = 0;
+#if BREAKER
+        run Breaker();
+#endif
+#if SIGNALS
+        run Signal();
+#endif
+#if ASYNCS
+        run Loop();
+#endif
+    };
+    timeout -> d_step { check_rest() }
+}
