@@ -453,6 +453,35 @@ class CancelTests(AsyncTestCase):
         self.assertEqual(await tasks[1], 0)
         self.assertEqual(recv.drain(), [1, 2])
 
+    async def test_nobody_else_holds_the_task(self):
+        recv, send = create_channel(None)
+        received = []
+
+        async def receive():
+            received.append(await recv.arecv())
+
+        asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        gc.collect()
+        send.send('kept alive by the loop')
+        while not received:
+            await asyncio.sleep(0.001)
+        self.assertEqual(received, ['kept alive by the loop'])
+
+    async def test_given_back_to_a_channel_that_nobody_else_has(self):
+        recv, send = create_channel(4)
+        id = recv.id
+        task, = await self.waiting(recv.arecv())
+        send.send(recv)         # handed over; the message holds an end
+        send.close()
+        recv.close()            # all that is left is in the message
+        task.cancel()
+        await self.cancelled(task)
+        self.tasks.clear()
+        del task, recv, send
+        gc.collect()
+        self.assertNotIn(id, [r.id for r, _ in interpreters.list_all_channels()])
+
     async def test_cancelled_before_it_began(self):
         recv, send = create_channel(1)
         send.send('kept')

@@ -309,6 +309,20 @@ def _pass():
     pass
 
 
+def _call_at_home(recv, ready):
+    import interpreters
+
+    def wait(recv, ready):
+        ready.send(None)
+        try:
+            recv.recv()
+        except KeyboardInterrupt:
+            return 'interrupted'
+
+    if interpreters.get_current().call(wait, recv, ready) == 'interrupted':
+        raise KeyboardInterrupt
+
+
 class InterruptTests(TestCase):
 
     def assert_interrupted(self, future):
@@ -346,6 +360,17 @@ class InterruptTests(TestCase):
                 self.assert_interrupted(future)
                 self.assertEqual(len(recv), 0)
         interp.call(_pass)
+
+    def test_wait_in_a_call_at_home(self):
+        # The call at home is no call of its own to be interrupted.
+        recv, send = create_channel()
+        ready, ready_send = create_channel()
+        interp = self.create_warm()
+        future = interp.submit(_call_at_home, recv, ready_send)
+        ready.recv()
+        time.sleep(0.005)
+        self.assertEqual(interp.interrupt(), 1)
+        self.assert_interrupted(future)
 
     def test_nobody_inside(self):
         interp = self.create()
