@@ -30,7 +30,9 @@ def python():
 COMPILE = '''
 import os, subprocess, sys, sysconfig
 subprocess.run([sys.argv[1], '-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-pthread',
-                '-I', sysconfig.get_path('include'),
+                # Of the scheme "venv" these are the headers of an installed python, also
+                # where the python of the environment runs in its build folder.
+                '-I', sysconfig.get_path('include', 'posix_prefix'),
                 # pyconfig.h, which a python that runs in its build folder has there.
                 '-I', os.path.dirname(sysconfig.get_config_h_filename()),
                 sys.argv[2], '-o', sys.argv[3]], check=True)
