@@ -597,6 +597,7 @@ _PyChannel_SelectInit(_PyChannelSelect *select)
 {
     for (Py_ssize_t i = 0; i < select->n; i++) {
         select->channels[i] = select->ops[i].end->channel;
+        select->order[i] = &select->ops[i];
     }
     qsort(select->channels, select->n, sizeof(_PyChannel *), compare_channels);
     Py_ssize_t n = 0;
@@ -639,6 +640,18 @@ random_below(Py_ssize_t n)
     return (Py_ssize_t)(((x * 0x2545F4914F6CDD1Du) >> 33) % (uint64_t)n);
 }
 
+/* Every order is as likely (Fisher and Yates). */
+static void
+shuffle(_PyChannelOp **order, Py_ssize_t n)
+{
+    for (Py_ssize_t i = n - 1; i > 0; i--) {
+        Py_ssize_t k = random_below(i + 1);
+        _PyChannelOp *op = order[i];
+        order[i] = order[k];
+        order[k] = op;
+    }
+}
+
 /* Try the cases; if all would block, leave them waiting if there is a waiter. */
 static _PyChannelOp *
 select_begin(_PyChannelSelect *select, _PyWaiter *waiter)
@@ -648,13 +661,12 @@ select_begin(_PyChannelSelect *select, _PyWaiter *waiter)
     }
     _PyWaiter *woken = NULL;
     _PyChannelOp *done = NULL;
-    Py_ssize_t start = random_below(select->n);
+    shuffle(select->order, select->n);
     for (;;) {
         _PyChannelOp *needs_room = NULL;
         lock_all(select);
         for (Py_ssize_t i = 0; i < select->n && done == NULL; i++) {
-            Py_ssize_t k = start + i;
-            _PyChannelOp *op = &select->ops[k < select->n ? k : k - select->n];
+            _PyChannelOp *op = select->order[i];
             op->status = try_locked(op, &woken);
             if (op->status == NEEDS_ROOM) {
                 needs_room = op;
@@ -877,6 +889,29 @@ _PyChannel_Decref(_PyChannel *ch)
     }
 }
 
+/* Count `n` ends more, or less, as open.  The lock is held. */
+static void
+count_open(_PyChannel *ch, int sides, int n)
+{
+    for (int side = 0; side < 2; side++) {
+        if (sides & (1 << side)) {
+            ch->open[side] += n;
+        }
+    }
+}
+
+/* Take a reference, unless the channel is about to be freed.  The list's lock is
+   held, so it is not yet. */
+static int
+incref_if_alive(_PyChannel *ch)
+{
+    lock(ch);
+    int alive = ch->refs > 0;
+    ch->refs += alive;
+    unlock(ch);
+    return alive;
+}
+
 /* A new end of the given sides.  Those that `only_like_others` are closed if
    no end of their side is open. */
 static _PyChannelEnd *
@@ -895,8 +930,7 @@ new_end(_PyChannel *ch, int sides, int only_like_others)
         }
     }
     if (!end->closed) {
-        ch->open[_PyChannel_RECV] += (sides & _PyChannel_CAN_RECV) != 0;
-        ch->open[_PyChannel_SEND] += (sides & _PyChannel_CAN_SEND) != 0;
+        count_open(ch, sides, 1);
     }
     unlock(ch);
     return end;
@@ -953,8 +987,7 @@ _PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
     lock(ch);
     int closed = end->closed;
     if (!closed) {
-        ch->open[_PyChannel_RECV] += (end->sides & _PyChannel_CAN_RECV) != 0;
-        ch->open[_PyChannel_SEND] += (end->sides & _PyChannel_CAN_SEND) != 0;
+        count_open(ch, end->sides, 1);
         ch->refs++;
     }
     unlock(ch);
@@ -1085,15 +1118,9 @@ _PyChannel_All(Py_ssize_t *n)
         for (_PyChannel *ch = all.first;
              ch != NULL && found <= size; ch = ch->next)
         {
-            if (ch->is_queue) {
-                continue;
-            }
-            lock(ch);
-            if (ch->refs > 0) {     /* else it is about to be freed */
-                ch->refs++;
+            if (!ch->is_queue && incref_if_alive(ch)) {
                 result[(*n)++] = ch;
             }
-            unlock(ch);
         }
         unlock_list();
         if (found <= size) {
@@ -1118,18 +1145,9 @@ _PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
     while (ch != NULL && ch->id > id) {
         ch = ch->prev;
     }
-    if (ch != NULL && ch->id == id && ch->is_queue) {
-        lock(ch);
-        if (ch->refs > 0) {
-            ch->refs++;
-            unlock(ch);
-        }
-        else {
-            unlock(ch);
-            ch = NULL;
-        }
-    }
-    else {
+    if (ch != NULL
+        && !(ch->id == id && ch->is_queue && incref_if_alive(ch)))
+    {
         ch = NULL;
     }
     unlock_list();
@@ -1149,6 +1167,8 @@ _PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
     return end;
 }
 
+
+/* --- items of all queues -------------------------------------------------- */
 
 static void
 take_items(_PyChannel *ch, int (*take)(_PyChannelItem, void *), void *arg,

@@ -199,6 +199,8 @@ typedef struct {
        _PyChannel_SelectInit(). */
     _PyChannel **channels;
     Py_ssize_t n_channels;
+    /* In which order to try them.  Room for n, likewise. */
+    _PyChannelOp **order;
 } _PyChannelSelect;
 
 extern void _PyChannel_SelectInit(_PyChannelSelect *select);

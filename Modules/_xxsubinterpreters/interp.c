@@ -45,7 +45,9 @@ struct entry {
 
 /* The process-wide list.  The lock covers the list and every field of its
    entries; it is held for a few instructions, with nothing else taken or
-   called under it.  It may be taken under the runtime's HEAD_LOCK.  An entry
+   called under it, but for an interruption, which wakes the threads it is for
+   under the lock, so that none of them leaves meanwhile, and for a fork.  It
+   may be taken under the runtime's HEAD_LOCK.  An entry
    is unlisted, and freed, by the atexit callback of its interpreter, which runs
    when that is torn down by whatever means. */
 static struct {
@@ -503,14 +505,6 @@ begin_close(struct entry *e)
     return NULL;
 }
 
-static void
-set_life(struct entry *e, enum life life)
-{
-    lock();
-    e->life = life;
-    unlock();
-}
-
 /* True if no thread state of the interpreter is left but `tstate`; if `mine`,
    then only those of the calling thread count. */
 static int
@@ -594,6 +588,22 @@ turn_zombie(struct entry *e)
 }
 
 static void end_unpinned(int64_t id);
+static void release_there(struct entry *e);
+
+/* Give up closing: return to a former life.  Memory that was to be released
+   meanwhile was left to us. */
+static void
+give_up_closing(struct entry *e, enum life before)
+{
+    lock();
+    e->life = before;
+    int more = e->unpinned != NULL;
+    e->releasing += more;
+    unlock();
+    if (more) {
+        release_there(e);
+    }
+}
 
 /* What became of an attempt to end an interpreter. */
 enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
@@ -635,7 +645,7 @@ end(struct entry *e, enum life before, int wait)
     wait_for_releasing(e);
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
     if (tstate == NULL) {
-        set_life(e, before);
+        give_up_closing(e, before);
         return OUT_OF_MEMORY;
     }
     enum ending result = ENDED;
@@ -669,7 +679,7 @@ end(struct entry *e, enum life before, int wait)
         _Py_atomic_store_int(&interp->finalizing, 0);
         detach(tstate, home);
         if (result == HAS_THREADS) {
-            set_life(e, before);
+            give_up_closing(e, before);
         }
         else {
             end_unpinned(id);       /* the last pin may have gone meanwhile */

@@ -75,8 +75,8 @@ static const _PyChannelItemKind message_kind = {destroy_message, NULL};
 static const _PyChannelItemKind message_with_handles_kind = {destroy_message,
                                                              count_ends};
 static const _PyChannelItemKind buffer_kind = {destroy_buffer, NULL};
-/* Each needs an address of its own, hence no const, which may be merged. */
-static _PyChannelItemKind int_kind, float_kind, none_kind, true_kind, false_kind;
+static const _PyChannelItemKind int_kind = {0}, float_kind = {0}, none_kind = {0},
+                                true_kind = {0}, false_kind = {0};
 
 int
 _PyMessage_EncodeItem(_xxsub_state *state, PyObject *obj, const char *name,

@@ -381,7 +381,7 @@ decode_leaf(struct decoder *dec, enum tag tag)
     case TAG_CHANNEL_END:
         return _PyChannelObject_New(dec->state, take_handle(dec));
     case TAG_QUEUE:
-        return _PyQueueObject_New(dec->state, NULL, take_handle(dec));
+        return _PyQueueObject_New(dec->state, take_handle(dec));
     case TAG_INTERPRETER:
         return decode_interpreter(dec);
     default:

@@ -463,7 +463,7 @@ _xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
     if (end == NULL) {
         return PyErr_NoMemory();
     }
-    return _PyQueueObject_New(get_state(module), NULL, end);
+    return _PyQueueObject_New(get_state(module), end);
 }
 
 /*[clinic input]

@@ -27,12 +27,9 @@ class _xxsubinterpreters.Queue "QueueObject *" "clinic_state()->Queue"
 #undef clinic_state
 
 PyObject *
-_PyQueueObject_New(_xxsub_state *state, PyTypeObject *type, _PyChannelEnd *end)
+_PyQueueObject_New(_xxsub_state *state, _PyChannelEnd *end)
 {
-    if (type == NULL) {
-        type = state->Queue;
-    }
-    QueueObject *self = (QueueObject *)type->tp_alloc(type, 0);
+    QueueObject *self = (QueueObject *)state->Queue->tp_alloc(state->Queue, 0);
     if (self == NULL) {
         _PyChannelEnd_Free(end);
         return NULL;
@@ -494,7 +491,7 @@ _xxsubinterpreters_Queue_impl(PyTypeObject *type, long long id)
         PyErr_Format(state->QueueNotFoundError, "queue %lld not found", id);
         return NULL;
     }
-    return _PyQueueObject_New(state, type, end);
+    return _PyQueueObject_New(state, end);
 }
 
 static PyObject *

@@ -22,8 +22,7 @@ extern void _PyQueueObject_Init(void);
 
 /* Return a new Queue, which owns `end` from then on, also if this fails.  NULL
    with an exception on failure.  The tag of a queue is a _PyQueue_Unbound. */
-extern PyObject *_PyQueueObject_New(_xxsub_state *state, PyTypeObject *type,
-                                    _PyChannelEnd *end);
+extern PyObject *_PyQueueObject_New(_xxsub_state *state, _PyChannelEnd *end);
 
 /* Return another end of the queue, owned by the caller, or NULL with an
    exception. */

@@ -57,6 +57,7 @@ clear(struct cases *cases, const _PyChannelOp *done)
     }
     PyMem_Free(select->ops);
     PyMem_Free(select->channels);
+    PyMem_Free(select->order);
     Py_XDECREF(cases->tuple);
     PyErr_SetRaisedException(exc);
 }
@@ -77,7 +78,10 @@ prepare_all(_xxsub_state *state, PyObject *obj, struct cases *cases)
     select->n = n;
     select->ops = PyMem_Calloc(n, sizeof(_PyChannelOp));
     select->channels = PyMem_Calloc(n, sizeof(_PyChannel *));
-    if (select->ops == NULL || select->channels == NULL) {
+    select->order = PyMem_Calloc(n, sizeof(_PyChannelOp *));
+    if (select->ops == NULL || select->channels == NULL
+        || select->order == NULL)
+    {
         PyErr_NoMemory();
         return -1;
     }

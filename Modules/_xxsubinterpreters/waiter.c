@@ -26,8 +26,7 @@ enum { WAITING, SLEEPING, FIRED, WOKEN };
 /* How long to look before sleeping.  Attached, so short that nobody who wants
    the GIL notices; detached, about as long as waking a sleeping thread takes,
    which on a virtual machine is tens of microseconds: this way waiting costs
-   at most twice what it would if the future were known.  See
-   Doc/internals/layers.rst for measurements. */
+   at most twice what it would if the future were known. */
 #define SPIN_ATTACHED_NS 3000
 #define SPIN_DETACHED_NS 50000
 #define LOOKS_BETWEEN_CLOCKS 16

@@ -431,10 +431,15 @@ class ChoiceTests(TestCase):
         a, b = [send for _, send in channels]
         self.assert_both_chosen(lambda: select((a, 1), (b, 1), default=0)[0])
 
+    def test_behind_cases_that_are_not_ready(self):
+        never = [create_channel() for _ in range(6)]
+        ready = [create_channel(None) for _ in range(2)]
+        cases = [recv for recv, _ in never] + [(send, 1) for _, send in ready]
+        self.assert_both_chosen(lambda: select(*cases)[0] - len(never))
+
     def test_none_of_many_starves(self):
-        # Some are never ready.  The rarest of the others has at least one
-        # chance in 20 each time; that it gets none has a probability of
-        # 0.95**1000.
+        # Some are never ready.  That one of the others is never chosen has a
+        # probability below 10 * 0.9**1000.
         never = [create_channel() for _ in range(10)]
         channels = [create_channel(None) for _ in range(10)]
         cases = [recv for recv, _ in never] + [(send, 1) for _, send in channels]
