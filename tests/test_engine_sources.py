@@ -9,17 +9,18 @@ ENGINE = 'Modules/_xxsubinterpreters'
 # Lowest first; a file includes only files of its own or a lower rank. The
 # formats and states that several files share count with the lowest user.
 RANKS = [
-    {'block', 'port'},
+    {'block', 'port', 'mainthread'},
     {'waiter'},
     {'shared', 'channel'},
     {'state', 'interp'},
+    {'signals'},
     {'blocking'},
     {'message', 'message_format', 'message_encode', 'message_decode',
      'bufferview', 'channelobject', 'queueobject'},
     {'select', 'asyncobject', 'call', 'capi'},
     {'module'},
 ]
-RAW = {'block', 'port', 'waiter', 'shared', 'channel'}
+RAW = {'block', 'port', 'mainthread', 'waiter', 'shared', 'channel'}
 
 
 @pytest.fixture(scope='module')

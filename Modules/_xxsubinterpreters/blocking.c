@@ -3,11 +3,12 @@
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
 #include "pycore_interp.h"        // PyInterpreterState
-#include "pycore_pystate.h"       // _Py_ThreadCanHandleSignals()
+#include "pycore_pystate.h"       // _PyThreadState_GET()
 #include "pycore_runtime.h"       // _PyRuntime
 #include "pycore_time.h"          // _PyTime_FromSecondsObject()
 #include "blocking.h"
 #include "interp.h"
+#include "signals.h"
 
 int
 _PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline)
@@ -31,7 +32,7 @@ _PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline)
 static void
 get_breakers(PyThreadState *tstate, _PyWaiter_Breakers *breakers)
 {
-    int *tripped = _Py_ThreadCanHandleSignals(tstate->interp)
+    int *tripped = _PySignals_CanHandle(tstate)
                    ? &_PyRuntime.signals.is_tripped : NULL;
     *breakers = (_PyWaiter_Breakers){
         .tripped = tripped,

@@ -4,12 +4,14 @@
 #include "pycore_crossinterp.h"   // _PyXI_InitExcInfo()
 #include "call.h"
 #include "interp.h"
+#include "signals.h"
 
 /* What comes out of the other interpreter, in raw memory. */
 struct outcome {
     enum { RETURNED, RAISED, NO_MEMORY, UNDESCRIBED } kind;
     _PyMessage *result;             /* if it RETURNED */
     _PyXI_excinfo excinfo;          /* if it RAISED */
+    int interrupted;                /* what was raised is a KeyboardInterrupt */
 };
 
 
@@ -109,8 +111,8 @@ act(_PyCall_Kind kind, PyObject *payload)
 }
 
 static void
-run(_PyInterp_Visit *visit, _PyCall_Kind kind, _PyMessage *payload,
-    struct outcome *out)
+run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
+    _PyMessage *payload, struct outcome *out)
 {
     /* The interpreter just entered has a module, and types, of its own. */
     PyObject *module = PyImport_ImportModule("_xxsubinterpreters");
@@ -119,7 +121,9 @@ run(_PyInterp_Visit *visit, _PyCall_Kind kind, _PyMessage *payload,
     PyObject *result = NULL;
     if (obj != NULL) {
         _PyInterp_BeginInterruptible(visit);
+        _PySignals_Begin(signals, visit);
         result = act(kind, obj);
+        _PySignals_End(signals);
         _PyInterp_EndInterruptible(visit);
     }
     if (result != NULL) {
@@ -134,6 +138,7 @@ run(_PyInterp_Visit *visit, _PyCall_Kind kind, _PyMessage *payload,
     }
 
     PyObject *exc = PyErr_GetRaisedException();
+    out->interrupted = PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt);
     if (PyErr_GivenExceptionMatches(exc, PyExc_MemoryError)) {
         out->kind = NO_MEMORY;
     }
@@ -160,8 +165,13 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     if (_PyInterp_Enter(id, &visit) < 0) {
         return NULL;
     }
-    run(&visit, kind, payload, &out);
+    _PySignals_Visit signals = {0};
+    run(&visit, &signals, kind, payload, &out);
     _PyInterp_Leave(&visit);
+    if (_PySignals_Raise(&signals, out.interrupted)) {
+        _PyXI_ClearExcInfo(&out.excinfo);
+        return NULL;
+    }
 
     PyObject *result = NULL;
     switch (out.kind) {

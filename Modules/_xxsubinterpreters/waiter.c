@@ -3,8 +3,8 @@
 #include "Python.h"
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_parking_lot.h"   // Py_PARK_OK
-#include "pycore_signal.h"        // _PySignal_Tripped
 #include "pycore_time.h"          // _PyDeadline_Get()
+#include "mainthread.h"
 #include "waiter.h"
 
 #include <sched.h>                // sched_getaffinity()
@@ -42,15 +42,6 @@ static struct {
 /* Threads that spin detached.  With as many of them as there are processors
    nobody could fire what they wait for. */
 static int spinning = 0;            /* atomic */
-
-/* The main thread sleeps on this semaphore, which signal handlers post, in
-   whatever thread they run.  It lives as long as the process, since a handler
-   may be late; the others sleep on one on their stack. */
-static struct {
-    _PySemaphore sema;
-    int initialized;
-    int sleeps;                     /* atomic */
-} main_thread;
 
 int
 _PyWaiter_Processors(void)
@@ -282,44 +273,6 @@ unlist_sleeping(_PyWaiter *waiter)
     unlock_sleeping();
 }
 
-/* Called by signal handlers, after they set their flag. */
-static void
-wake_main_thread(void)
-{
-    if (_Py_atomic_load_int(&main_thread.sleeps)) {
-        _PySemaphore_Wakeup(&main_thread.sema);
-    }
-}
-
-static void
-begin_sleep(_PyWaiter *waiter, _PySemaphore *own, int in_main_thread)
-{
-    if (!in_main_thread) {
-        _PySemaphore_Init(own);
-        waiter->sema = own;
-        return;
-    }
-    if (!main_thread.initialized) {
-        _PySemaphore_Init(&main_thread.sema);
-        main_thread.initialized = 1;
-        _Py_atomic_store_ptr_release(&_PySignal_Tripped, wake_main_thread);
-    }
-    waiter->sema = &main_thread.sema;
-    /* From here on, whoever sets the flag posts the semaphore. */
-    _Py_atomic_store_int(&main_thread.sleeps, 1);
-}
-
-static void
-end_sleep(_PySemaphore *own, int in_main_thread)
-{
-    if (in_main_thread) {
-        _Py_atomic_store_int(&main_thread.sleeps, 0);
-    }
-    else {
-        _PySemaphore_Destroy(own);
-    }
-}
-
 /* Sleep until the wait is over.  The waiter is SLEEPING and listed; `broken` is
    whether it is to be broken already. */
 static _PyWaiter_Result
@@ -364,9 +317,16 @@ _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
     if (spin_detached(waiter)) {
         return _PyWaiter_FIRED;
     }
+    /* The main thread's semaphore is posted by signal handlers. */
     int in_main_thread = breakers->tripped != NULL;
     _PySemaphore own;
-    begin_sleep(waiter, &own, in_main_thread);
+    if (in_main_thread) {
+        waiter->sema = _PyMainThread_BeginSleep();
+    }
+    else {
+        _PySemaphore_Init(&own);
+        waiter->sema = &own;
+    }
     _PyWaiter_Result result = _PyWaiter_FIRED;
     uint32_t expected = WAITING;
     if (_Py_atomic_compare_exchange_uint32(&waiter->state, &expected, SLEEPING)) {
@@ -377,7 +337,12 @@ _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
     else {
         assert(expected == FIRED);
     }
-    end_sleep(&own, in_main_thread);
+    if (in_main_thread) {
+        _PyMainThread_EndSleep();
+    }
+    else {
+        _PySemaphore_Destroy(&own);
+    }
     return result;
 }
 
@@ -419,6 +384,5 @@ _PyWaiter_AfterForkChild(void)
     sleeping.lock = (PyMutex){0};
     sleeping.first = NULL;
     _Py_atomic_store_int(&spinning, 0);
-    _Py_atomic_store_int(&main_thread.sleeps, 0);
-    main_thread.initialized = 0;    /* the thread that forked is the main one */
+    _PyMainThread_AfterForkChild();
 }

@@ -1,0 +1,293 @@
+"""Signals that arrive while the main thread runs code in another interpreter."""
+
+import signal
+import textwrap
+import unittest
+
+from test.support import requires_subprocess
+from test.support.script_helper import assert_python_ok
+
+PREAMBLE = '''
+import faulthandler, signal, sys
+import interpreters
+from interpreters import create_channel
+
+# Code that is never broken ends with the tracebacks of all threads.
+faulthandler.dump_traceback_later(120, exit=True)
+
+class Broken(Exception):
+    pass
+
+def raise_broken(*args):
+    raise Broken
+
+def alarm(seconds, handler):
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+interp = interpreters.create()
+recv, send = create_channel()
+'''
+
+
+@requires_subprocess()
+@unittest.skipUnless(hasattr(signal, 'setitimer'), 'needs setitimer()')
+class VisitTests(unittest.TestCase):
+
+    def run_script(self, script, *expected):
+        rc, out, err = assert_python_ok('-c', PREAMBLE + textwrap.dedent(script))
+        self.assertEqual(out.decode().splitlines(), list(expected))
+
+    def test_ctrl_c(self):
+        # Whether the code waits in the engine, runs, or blocks elsewhere.
+        self.run_script('''
+            def wait(recv):
+                recv.recv()
+            def wait_for_one(recv):
+                from interpreters import select
+                select(recv, timeout=10**6)
+            def run(recv):
+                while True:
+                    pass
+            def sleep(recv):
+                import time
+                time.sleep(10**6)
+            def read(recv):
+                import os
+                os.read(os.pipe()[0], 1)
+            for func in wait, wait_for_one, run, sleep, read:
+                alarm(0.01, signal.default_int_handler)
+                try:
+                    interp.call(func, recv)
+                except KeyboardInterrupt:
+                    print('broken')
+            for source in ('while True: pass', 'import time; time.sleep(10**6)'):
+                alarm(0.01, signal.default_int_handler)
+                try:
+                    interp.exec(source)
+                except KeyboardInterrupt:
+                    print('broken')
+            print(interp.call(sum, [1, 2]))
+            interp.close()
+            ''', *['broken'] * 7, '3')
+
+    def test_the_real_thing(self):
+        self.run_script('''
+            import os, threading
+            entered_recv, entered = create_channel()
+            def interrupt(entered):
+                entered.recv()
+                os.kill(os.getpid(), signal.SIGINT)
+            def wait(entered, recv):
+                entered.send(None)
+                recv.recv()
+            thread = threading.Thread(target=interrupt, args=[entered_recv])
+            thread.start()
+            try:
+                interp.call(wait, entered, recv)
+            except KeyboardInterrupt:
+                print('broken')
+            thread.join()
+            ''', 'broken')
+
+    def test_the_handlers_exception_arrives_at_home(self):
+        self.run_script('''
+            log_recv, log = create_channel(None)
+            def wait(recv, log):
+                try:
+                    recv.recv()
+                except BaseException as exc:
+                    log.send(type(exc).__name__)
+                    raise
+                finally:
+                    log.send('finally')
+            alarm(0.01, raise_broken)
+            try:
+                interp.call(wait, recv, log)
+            except Broken as exc:
+                print(*log_recv.drain(), exc.__context__)
+                tb = exc.__traceback__
+                while tb.tb_next:
+                    tb = tb.tb_next
+                print(tb.tb_frame.f_code.co_name)
+            ''', 'KeyboardInterrupt finally None', 'raise_broken')
+
+    def test_the_handler_runs_in_the_main_interpreter(self):
+        self.run_script('''
+            seen = []
+            recv, send = create_channel(1)
+            def handler(number, frame):
+                seen.append(interpreters.get_current() == interpreters.get_main())
+                seen.append(frame.f_back is not None)
+                seen.append(interp.is_running())
+                send.send_nowait('from the handler')
+            def wait(recv):
+                return recv.recv(), 'went on'
+            alarm(0.05, handler)
+            print(*interp.call(wait, recv))
+            print(*seen)
+            ''', 'from the handler went on', 'True True True')
+
+    def test_what_the_code_deals_with_goes_no_further(self):
+        self.run_script('''
+            def wait(recv):
+                try:
+                    recv.recv()
+                except KeyboardInterrupt:
+                    return 'caught'
+            def fail(recv):
+                try:
+                    recv.recv()
+                except KeyboardInterrupt:
+                    1 / 0
+            alarm(0.01, raise_broken)
+            print(interp.call(wait, recv))
+            alarm(0.01, raise_broken)
+            try:
+                interp.call(fail, recv)
+            except interpreters.ExecutionFailed as exc:
+                print(exc.excinfo.type.__name__)
+            # One of its own is none of ours.
+            try:
+                interp.exec('raise KeyboardInterrupt')
+            except interpreters.ExecutionFailed as exc:
+                print(exc.excinfo.type.__name__)
+            ''', 'caught', 'ZeroDivisionError', 'KeyboardInterrupt')
+
+    def test_through_several_interpreters(self):
+        self.run_script('''
+            other = interpreters.create()
+            log_recv, log = create_channel(None)
+            def wait(recv, log):
+                try:
+                    recv.recv()
+                except BaseException as exc:
+                    log.send(type(exc).__name__)
+                    raise
+            def call(interp, func, recv, log):
+                try:
+                    interp.call(func, recv, log)
+                except BaseException as exc:
+                    log.send(type(exc).__name__)
+                    raise
+            alarm(0.05, raise_broken)
+            try:
+                interp.call(call, other, wait, recv, log)
+            except Broken:
+                print(*log_recv.drain())
+            # The way back leads through the main interpreter.
+            alarm(0.05, raise_broken)
+            try:
+                interp.call(call, interpreters.get_main(), wait, recv, log)
+            except interpreters.ExecutionFailed as exc:
+                print(*log_recv.drain(), exc.excinfo.type.__name__)
+            ''', 'KeyboardInterrupt KeyboardInterrupt',
+            'Broken ExecutionFailed ExecutionFailed')
+
+    def test_a_signal_after_one_that_raised(self):
+        # It is handled too, though the first one breaks the code.
+        self.run_script('''
+            import os
+            calls = []
+            def handler(number, frame):
+                calls.append(number)
+                raise Broken
+            signal.signal(signal.SIGUSR1, handler)
+            signal.signal(signal.SIGUSR2, handler)
+            def wait(recv):
+                import os, signal
+                signal.pthread_sigmask(signal.SIG_BLOCK,
+                                       {signal.SIGUSR1, signal.SIGUSR2})
+                os.kill(os.getpid(), signal.SIGUSR1)
+                os.kill(os.getpid(), signal.SIGUSR2)
+                caught = 0
+                try:
+                    try:
+                        signal.pthread_sigmask(signal.SIG_UNBLOCK,
+                                            {signal.SIGUSR1, signal.SIGUSR2})
+                        recv.recv()
+                    except KeyboardInterrupt:
+                        caught += 1
+                        recv.recv()
+                except KeyboardInterrupt:
+                    caught += 1
+                return caught
+            print(interp.call(wait, recv), len(calls))
+            ''', '2 2')
+
+    def test_other_threads_are_left_alone(self):
+        self.run_script('''
+            entered_recv, entered = create_channel()
+            def wait(entered, recv):
+                entered.send(None)
+                return recv.recv()
+            future = interp.submit(wait, entered, recv)
+            entered_recv.recv()
+            alarm(0.01, raise_broken)
+            try:
+                entered_recv.recv()
+            except Broken:
+                print('broken')
+            send.send('not broken')
+            print(future.result())
+            ''', 'broken', 'not broken')
+
+    def test_at_any_moment(self):
+        # Each signal breaks a call that would never end: while it is begun,
+        # runs, falls asleep or sleeps.
+        self.run_script('''
+            import random
+            def wait(recv):
+                recv.recv()
+            def run(recv):
+                while True:
+                    pass
+            def nested(recv, interp, func):
+                interp.call(func, recv)
+            other = interpreters.create()
+            calls = [(wait, recv), (run, recv), (nested, recv, other, wait)]
+            signal.signal(signal.SIGALRM, raise_broken)
+            noticed = 0
+            for i in range(600):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL,
+                                     1e-6 + random.random() / 1000)
+                    interp.call(*calls[i % 3])
+                except Broken:
+                    noticed += 1
+            print(noticed)
+            print(interp.call(sum, [1, 2]), other.call(sum, [1, 2]))
+            interp.close()
+            other.close()
+            ''', '600', '3 3')
+
+    def test_handled_by_another_thread(self):
+        # The process's signals go to a thread that sleeps.
+        self.run_script('''
+            import random, threading
+            over = threading.Event()
+            thread = threading.Thread(target=over.wait)
+            thread.start()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            def wait(recv):
+                recv.recv()
+            def run(recv):
+                while True:
+                    pass
+            signal.signal(signal.SIGALRM, raise_broken)
+            noticed = 0
+            for i in range(400):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL,
+                                     1e-6 + random.random() / 1000)
+                    interp.call((wait, run)[i % 2], recv)
+                except Broken:
+                    noticed += 1
+            over.set()
+            thread.join()
+            print(noticed)
+            ''', '400')
+
+
+if __name__ == '__main__':
+    unittest.main()
