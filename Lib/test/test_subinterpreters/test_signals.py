@@ -21,9 +21,8 @@ class Broken(Exception):
 def raise_broken(*args):
     raise Broken
 
-def alarm(seconds, handler):
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+# Any interpreter can set the timer, so that it goes off where it is to.
+ALARM = signal.ITIMER_REAL, 0.01
 
 interp = interpreters.create()
 recv, send = create_channel()
@@ -41,6 +40,7 @@ class VisitTests(unittest.TestCase):
     def test_ctrl_c(self):
         # Whether the code waits in the engine, runs, or blocks elsewhere.
         self.run_script('''
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
             def wait(recv):
                 recv.recv()
             def wait_for_one(recv):
@@ -56,14 +56,14 @@ class VisitTests(unittest.TestCase):
                 import os
                 os.read(os.pipe()[0], 1)
             for func in wait, wait_for_one, run, sleep, read:
-                alarm(0.01, signal.default_int_handler)
                 try:
+                    signal.setitimer(*ALARM)
                     interp.call(func, recv)
                 except KeyboardInterrupt:
                     print('broken')
             for source in ('while True: pass', 'import time; time.sleep(10**6)'):
-                alarm(0.01, signal.default_int_handler)
                 try:
+                    signal.setitimer(*ALARM)
                     interp.exec(source)
                 except KeyboardInterrupt:
                     print('broken')
@@ -93,17 +93,19 @@ class VisitTests(unittest.TestCase):
     def test_the_handlers_exception_arrives_at_home(self):
         self.run_script('''
             log_recv, log = create_channel(None)
-            def wait(recv, log):
+            def wait(recv, log, alarm):
+                import signal
                 try:
+                    signal.setitimer(*alarm)
                     recv.recv()
                 except BaseException as exc:
                     log.send(type(exc).__name__)
                     raise
                 finally:
                     log.send('finally')
-            alarm(0.01, raise_broken)
+            signal.signal(signal.SIGALRM, raise_broken)
             try:
-                interp.call(wait, recv, log)
+                interp.call(wait, recv, log, ALARM)
             except Broken as exc:
                 print(*log_recv.drain(), exc.__context__)
                 tb = exc.__traceback__
@@ -121,30 +123,35 @@ class VisitTests(unittest.TestCase):
                 seen.append(frame.f_back is not None)
                 seen.append(interp.is_running())
                 send.send_nowait('from the handler')
-            def wait(recv):
+            def wait(recv, alarm):
+                import signal
+                signal.setitimer(*alarm)
                 return recv.recv(), 'went on'
-            alarm(0.05, handler)
-            print(*interp.call(wait, recv))
+            signal.signal(signal.SIGALRM, handler)
+            print(*interp.call(wait, recv, ALARM))
             print(*seen)
             ''', 'from the handler went on', 'True True True')
 
     def test_what_the_code_deals_with_goes_no_further(self):
         self.run_script('''
-            def wait(recv):
+            signal.signal(signal.SIGALRM, raise_broken)
+            def wait(recv, alarm):
+                import signal
                 try:
+                    signal.setitimer(*alarm)
                     recv.recv()
                 except KeyboardInterrupt:
                     return 'caught'
-            def fail(recv):
+            def fail(recv, alarm):
+                import signal
                 try:
+                    signal.setitimer(*alarm)
                     recv.recv()
                 except KeyboardInterrupt:
                     1 / 0
-            alarm(0.01, raise_broken)
-            print(interp.call(wait, recv))
-            alarm(0.01, raise_broken)
+            print(interp.call(wait, recv, ALARM))
             try:
-                interp.call(fail, recv)
+                interp.call(fail, recv, ALARM)
             except interpreters.ExecutionFailed as exc:
                 print(exc.excinfo.type.__name__)
             # One of its own is none of ours.
@@ -158,27 +165,29 @@ class VisitTests(unittest.TestCase):
         self.run_script('''
             other = interpreters.create()
             log_recv, log = create_channel(None)
-            def wait(recv, log):
+            def wait(recv, log, alarm):
+                import signal
                 try:
+                    signal.setitimer(*alarm)
                     recv.recv()
                 except BaseException as exc:
                     log.send(type(exc).__name__)
                     raise
-            def call(interp, func, recv, log):
+            def call(interp, func, recv, log, alarm):
                 try:
-                    interp.call(func, recv, log)
+                    interp.call(func, recv, log, alarm)
                 except BaseException as exc:
                     log.send(type(exc).__name__)
                     raise
-            alarm(0.05, raise_broken)
+            signal.signal(signal.SIGALRM, raise_broken)
             try:
-                interp.call(call, other, wait, recv, log)
+                interp.call(call, other, wait, recv, log, ALARM)
             except Broken:
                 print(*log_recv.drain())
             # The way back leads through the main interpreter.
-            alarm(0.05, raise_broken)
             try:
-                interp.call(call, interpreters.get_main(), wait, recv, log)
+                interp.call(call, interpreters.get_main(), wait, recv, log,
+                            ALARM)
             except interpreters.ExecutionFailed as exc:
                 print(*log_recv.drain(), exc.excinfo.type.__name__)
             ''', 'KeyboardInterrupt KeyboardInterrupt',
@@ -223,8 +232,9 @@ class VisitTests(unittest.TestCase):
                 return recv.recv()
             future = interp.submit(wait, entered, recv)
             entered_recv.recv()
-            alarm(0.01, raise_broken)
+            signal.signal(signal.SIGALRM, raise_broken)
             try:
+                signal.setitimer(*ALARM)
                 entered_recv.recv()
             except Broken:
                 print('broken')
