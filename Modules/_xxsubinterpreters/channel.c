@@ -7,7 +7,8 @@
 
    1. Live operations wait on one side only, unless they are cases of one
       select.
-   2. If a live receiver waits, no item is buffered.
+   2. If a live receiver waits, no item is buffered, or receivers are waking that
+      will see to it.
    3. If a live sender waits, the buffer is full (a rendezvous channel's always
       is), and a receiving end is open.
    4. If a live receiver waits, a sending end is open.
@@ -20,7 +21,8 @@
    its channels, which is why it is tried and left waiting in one step.
 
    A sender that finds a waiting receiver hands its item over directly; the
-   buffer is not touched.  A receiver that makes room moves the first waiting
+   buffer is not touched, unless enough receivers are waking (see
+   most_waking()).  A receiver that makes room moves the first waiting
    sender's item into the buffer, so that order is kept.
 
    The lock of a channel covers every field of it but those that never change,
@@ -34,18 +36,17 @@
 
 struct op_queue {
     _PyChannelOp *first, *last;
-    Py_ssize_t messages;            /* operations that are not select cases */
 };
 
+/* Both sides write the fields that an operation needs, so what it costs is the
+   number of cache lines that change places.  The first one is enough to hand an
+   item over, the second one is for the buffer. */
 struct _PyChannel {
-    /* Never change. */
-    int64_t id;
-    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED */
-    int is_queue;
-    int tag;                        /* of a queue, for its users */
-
+    _Alignas(_Py_CACHE_LINE)
     PyMutex lock;
-    Py_ssize_t refs;                /* ends, closed ones included, and others */
+    uint8_t is_queue;               /* never changes */
+    int tag;                        /* of a queue, for its users; never changes */
+    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED; never changes */
     Py_ssize_t open[2];             /* open ends of each side */
     struct op_queue waiting[2];
 
@@ -57,6 +58,13 @@ struct _PyChannel {
     size_t length;
     size_t reserved;                /* places kept for items given back */
     Py_ssize_t own_ends;            /* open ends inside buffered items */
+    Py_ssize_t blocked;             /* senders waiting, without select cases */
+    Py_ssize_t refs;                /* ends, closed ones included, and others */
+
+    int64_t id;                     /* never changes */
+    int waking;                     /* see most_waking() */
+    int preferred;                  /* see claim_receiver() */
+    void *allocated;                /* what to free */
 
     /* Covered by the list's lock. */
     _PyChannel *next, *prev;
@@ -80,24 +88,37 @@ other(_PyChannel_Side side)
     return side == _PyChannel_RECV ? _PyChannel_SEND : _PyChannel_RECV;
 }
 
+static inline int
+is_full(const _PyChannel *ch)
+{
+    return ch->capacity != _PyChannel_UNBOUNDED
+           && ch->length >= (size_t)ch->capacity;
+}
+
 
 /* --- locking -------------------------------------------------------------- */
 
-/* How often to look at a lock before sleeping: its holder, if it runs, is done
-   much sooner. */
-#define LOCK_LOOKS 100
+/* How long to stay away from a lock that is held, and how often to come back,
+   before sleeping.  Its holder, if it runs, is done much sooner; but looking at
+   the lock takes its cache line, and the fields beside it, away from the holder,
+   who is likely to want it again at once.  Staying away for several operations
+   of the other side makes the line change places less often. */
+#define LOCK_PAUSES 150
+#define LOCK_LOOKS 20
 
 static void
 lock_contended(_PyChannel *ch)
 {
     if (_PyWaiter_Processors() > 1) {
         for (int i = 0; i < LOCK_LOOKS; i++) {
+            for (int k = 0; k < LOCK_PAUSES; k++) {
+                _PyWaiter_RelaxCPU();
+            }
             if (_Py_atomic_load_uint8_relaxed(&ch->lock._bits) == _Py_UNLOCKED
                 && PyMutex_LockFast(&ch->lock._bits))
             {
                 return;
             }
-            _PyWaiter_RelaxCPU();
         }
     }
     PyMutex_LockFlags(&ch->lock, _Py_LOCK_DONT_DETACH);
@@ -128,11 +149,11 @@ check_invariants(_PyChannel *ch)
     _PyWaiter *sender = live[_PyChannel_SEND];
     if (receiver != NULL) {
         assert(sender == NULL || sender == receiver);
-        assert(ch->length == 0);
+        assert(ch->length == 0 || ch->waking > 0);
         assert(ch->open[_PyChannel_SEND] > 0);
     }
     if (sender != NULL) {
-        assert(ch->capacity >= 0 && ch->length >= (size_t)ch->capacity);
+        assert(is_full(ch));
         assert(ch->open[_PyChannel_RECV] > 0);
     }
     assert(ch->length == 0 || ch->open[_PyChannel_RECV] > 0);
@@ -166,7 +187,7 @@ enqueue(_PyChannel *ch, _PyChannelOp *op)
         q->first = op;
     }
     q->last = op;
-    q->messages += op->alone;
+    ch->blocked += op->alone && op->side == _PyChannel_SEND;
     op->waiting = 1;
 }
 
@@ -188,7 +209,7 @@ dequeue(_PyChannel *ch, _PyChannelOp *op)
         assert(q->last == op);
         q->last = op->prev;
     }
-    q->messages -= op->alone;
+    ch->blocked -= op->alone && op->side == _PyChannel_SEND;
     op->waiting = 0;
 }
 
@@ -238,13 +259,6 @@ ends_in(_PyChannel *ch, const _PyChannelItem *item)
 {
     return item->kind->count_ends == NULL
            ? 0 : item->kind->count_ends(item->payload, ch);
-}
-
-static inline int
-is_full(const _PyChannel *ch)
-{
-    return ch->capacity != _PyChannel_UNBOUNDED
-           && ch->length >= (size_t)ch->capacity;
 }
 
 static inline void
@@ -405,6 +419,111 @@ destroy_ring(struct ring ring)
 }
 
 
+/* --- whom to serve: the lock is held --------------------------------------- */
+
+/* Waking a thread takes much longer than moving an item, and more threads than
+   there are processors do not run anyhow: one that is woken too many takes the
+   processor from the one that sends, or from a receiver that is about to come
+   back for more.  So while as many receivers as could run are *waking* -- they
+   were handed an item in their sleep, and are not back yet -- others are left
+   asleep, and items are buffered if there is room.  Each that is back sees to
+   the next. */
+static int
+most_waking(void)
+{
+    return Py_MAX(_PyWaiter_Processors() - 1, 1);
+}
+
+/* How often in a row a receiver may be preferred to one that waits longer. */
+#define PREFERRED_IN_A_ROW 4000
+
+/* Claim a receiver to hand an item to; NULL if none is live, or if the item is
+   to be buffered.  The one that waits longest is most likely asleep; the one that
+   came last is preferred if it still looks, because it runs, and its caches are
+   warm. */
+static _PyChannelOp *
+claim_receiver(_PyChannel *ch)
+{
+    struct op_queue *q = &ch->waiting[_PyChannel_RECV];
+    if (q->first == NULL) {
+        return NULL;
+    }
+    if (q->first != q->last && ch->preferred < PREFERRED_IN_A_ROW
+        && _PyWaiter_Looks(q->last->waiter)
+        && _PyWaiter_Claim(q->last->waiter))
+    {
+        ch->preferred++;
+        return q->last;
+    }
+    while (ch->waking >= most_waking() && !is_full(ch) && q->first != NULL) {
+        if (!_PyWaiter_IsClaimed(q->first->waiter)) {
+            if (_PyWaiter_MustBeWoken(q->first->waiter)) {
+                return NULL;
+            }
+            break;
+        }
+        dequeue(ch, q->first);
+    }
+    ch->preferred = 0;
+    return claim_first(ch, _PyChannel_RECV);
+}
+
+/* Finish a receive that was claimed, and has its item. */
+static void
+finish_receiver(_PyChannel *ch, _PyChannelOp *op, _PyWaiter **woken)
+{
+    _PyWaiter *before = *woken;
+    finish(ch, op, _PyChannel_OK, woken);
+    if (*woken != before && (*woken)->port == NULL) {
+        /* It sleeps, so it is still there. */
+        op->waking = 1;
+        ch->waking++;
+    }
+}
+
+/* Hand buffered items to receivers that wait, until so many are waking. */
+static void
+hand_over(_PyChannel *ch, int limit, _PyWaiter **woken)
+{
+    _PyChannelOp *receiver;
+    while (ch->length > 0 && ch->waking < limit
+           && (receiver = claim_first(ch, _PyChannel_RECV)) != NULL)
+    {
+        pop(ch, &receiver->item);
+        finish_receiver(ch, receiver, woken);
+    }
+}
+
+/* Move the items of waiting senders into the room that a receiver made. */
+static inline void
+refill(_PyChannel *ch, _PyWaiter **woken)
+{
+    _PyChannelOp *sender;
+    while (ch->waiting[_PyChannel_SEND].first != NULL
+           && !is_full(ch) && !ring_is_full(ch)
+           && (sender = claim_first(ch, _PyChannel_SEND)) != NULL)
+    {
+        push(ch, &sender->item);
+        finish(ch, sender, _PyChannel_OK, woken);
+    }
+}
+
+/* A receiver is back that was handed an item in its sleep.  Takes the lock. */
+static void
+is_back(_PyChannelOp *op)
+{
+    _PyChannel *ch = op->end->channel;
+    _PyWaiter *woken = NULL;
+    lock(ch);
+    op->waking = 0;
+    ch->waking--;
+    hand_over(ch, most_waking(), &woken);
+    refill(ch, &woken);
+    unlock(ch);
+    _PyWaiter_Wake(woken);
+}
+
+
 /* --- the two operations: the lock is held --------------------------------- */
 
 /* As a status, and never seen outside: the ring is too small. */
@@ -421,34 +540,26 @@ send_locked(_PyChannelOp *op, _PyWaiter **woken)
     if (ch->open[_PyChannel_RECV] == 0) {
         return _PyChannel_CLOSED;
     }
-    _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
-    if (receiver != NULL) {
+    _PyChannelOp *receiver = claim_receiver(ch);
+    if (receiver == NULL) {
+        if (is_full(ch)) {
+            return _PyChannel_WOULD_BLOCK;
+        }
+        if (ring_is_full(ch)) {
+            return NEEDS_ROOM;
+        }
+        push(ch, &op->item);
+    }
+    else if (ch->length == 0) {
         receiver->item = op->item;
-        finish(ch, receiver, _PyChannel_OK, woken);
-        return _PyChannel_OK;
+        finish_receiver(ch, receiver, woken);
     }
-    if (is_full(ch)) {
-        return _PyChannel_WOULD_BLOCK;
+    else {                          /* those that came earlier go first */
+        pop(ch, &receiver->item);
+        push(ch, &op->item);
+        finish_receiver(ch, receiver, woken);
     }
-    if (ring_is_full(ch)) {
-        return NEEDS_ROOM;
-    }
-    push(ch, &op->item);
     return _PyChannel_OK;
-}
-
-/* Move the items of waiting senders into the room that a receiver made. */
-static inline void
-refill(_PyChannel *ch, _PyWaiter **woken)
-{
-    _PyChannelOp *sender;
-    while (ch->waiting[_PyChannel_SEND].first != NULL
-           && !is_full(ch) && !ring_is_full(ch)
-           && (sender = claim_first(ch, _PyChannel_SEND)) != NULL)
-    {
-        push(ch, &sender->item);
-        finish(ch, sender, _PyChannel_OK, woken);
-    }
 }
 
 static _PyChannel_Status
@@ -555,6 +666,9 @@ _PyChannel_Wait(_PyChannelOp *op, PyTime_t deadline,
     if (result != _PyWaiter_FIRED) {
         withdraw(op);
         op->status = unsuccessful(result);
+    }
+    else if (op->waking) {
+        is_back(op);
     }
     return op->status;
 }
@@ -724,6 +838,9 @@ _PyChannel_SelectWait(_PyChannelSelect *select, PyTime_t deadline,
         return NULL;
     }
     _PyChannelOp *op = waiter->result;
+    if (op->waking) {
+        is_back(op);
+    }
     *status = op->status;
     return op;
 }
@@ -795,7 +912,7 @@ _PyChannel_GiveBack(_PyChannelOp *op)
     _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
     if (receiver != NULL) {
         receiver->item = op->item;
-        finish(ch, receiver, _PyChannel_OK, &woken);
+        finish_receiver(ch, receiver, &woken);
     }
     else if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
         orphaned = 1;
@@ -835,10 +952,13 @@ unlock_list(void)
 static _PyChannel *
 new_channel(Py_ssize_t capacity, int is_queue)
 {
-    _PyChannel *ch = PyMem_RawCalloc(1, sizeof(_PyChannel));
-    if (ch == NULL) {
+    void *allocated = PyMem_RawMalloc(sizeof(_PyChannel) + _Py_CACHE_LINE - 1);
+    if (allocated == NULL) {
         return NULL;
     }
+    _PyChannel *ch = _Py_ALIGN_UP(allocated, _Py_CACHE_LINE);
+    *ch = (_PyChannel){0};
+    ch->allocated = allocated;
     ch->capacity = capacity;
     ch->is_queue = is_queue;
     ch->refs = 1;
@@ -885,7 +1005,7 @@ _PyChannel_Decref(_PyChannel *ch)
         assert(ch->length == 0 && ch->reserved == 0);
         unlist(ch);
         PyMem_RawFree(ch->ring);
-        PyMem_RawFree(ch);
+        PyMem_RawFree(ch->allocated);
     }
 }
 
@@ -1030,6 +1150,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
         if (end->sides & (1 << side)) {
             finish_all(ch, side, end, _PyChannel_END_CLOSED, &woken);
             if (--ch->open[side] == 0) {
+                hand_over(ch, INT_MAX, &woken);
                 finish_all(ch, other(side), NULL, _PyChannel_CLOSED, &woken);
             }
         }
@@ -1082,7 +1203,7 @@ _PyChannelEnd_Length(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
     lock(ch);
-    Py_ssize_t length = ch->length + ch->waiting[_PyChannel_SEND].messages;
+    Py_ssize_t length = ch->length + ch->blocked;
     unlock(ch);
     return length;
 }
@@ -1242,6 +1363,8 @@ _PyChannel_AfterForkChild(void)
             }
             ch->waiting[side] = (struct op_queue){0};
         }
+        ch->waking = 0;
+        ch->blocked = 0;
         _PyMutex_at_fork_reinit(&ch->lock);
     }
     _PyMutex_at_fork_reinit(&all.lock);

@@ -170,6 +170,7 @@ typedef struct _PyChannelOp {
     uint8_t waiting;                    /* covered by the channel's lock */
     uint8_t alone;                      /* not a case of a select */
     uint8_t reserved;                   /* has a place in the ring reserved */
+    uint8_t waking;                     /* was handed an item in its sleep */
 } _PyChannelOp;
 
 /* Do it if it can be done at once; else the status is WOULD_BLOCK. */

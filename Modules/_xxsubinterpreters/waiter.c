@@ -93,6 +93,19 @@ _PyWaiter_IsClaimed(const _PyWaiter *waiter)
     return _Py_atomic_load_uint32_relaxed(&waiter->claimed);
 }
 
+int
+_PyWaiter_MustBeWoken(const _PyWaiter *waiter)
+{
+    return waiter->port == NULL
+           && _Py_atomic_load_uint32_relaxed(&waiter->state) == SLEEPING;
+}
+
+int
+_PyWaiter_Looks(const _PyWaiter *waiter)
+{
+    return _Py_atomic_load_uint32_relaxed(&waiter->state) == WAITING;
+}
+
 void
 _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken)
 {

@@ -76,6 +76,12 @@ extern _PyWaiter *_PyWaiter_FromEntry(_PyPortEntry *entry);
 extern int _PyWaiter_Claim(_PyWaiter *waiter);
 extern int _PyWaiter_IsClaimed(const _PyWaiter *waiter);
 
+/* True if it belongs to a thread that is asleep, or just falling asleep. */
+extern int _PyWaiter_MustBeWoken(const _PyWaiter *waiter);
+
+/* True if it belongs to a thread that has not begun to sleep yet. */
+extern int _PyWaiter_Looks(const _PyWaiter *waiter);
+
 /* End the wait; the caller claimed it.  Adds it to the list `*woken`, which
    begins as NULL, if it must be woken. */
 extern void _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken);
@@ -100,6 +106,10 @@ extern void _PyWaiter_Break(const int *stop);
 extern void _PyWaiter_BeforeFork(void);
 extern void _PyWaiter_AfterForkParent(void);
 extern void _PyWaiter_AfterForkChild(void);
+
+/* What two threads work on at once is kept together, but not with anything
+   else: bytes that change places between processors together. */
+#define _Py_CACHE_LINE 64
 
 /* How many processors this process may use. */
 extern int _PyWaiter_Processors(void);
