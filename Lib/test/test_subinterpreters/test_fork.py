@@ -5,7 +5,8 @@ import os
 import textwrap
 import unittest
 
-from test.support import requires_fork, requires_subprocess
+from test.support import (
+    requires_fork, requires_subprocess, skip_if_sanitizer)
 from test.support.script_helper import assert_python_ok
 
 # What all scripts begin with.  A child ends by os._exit() with 0, or else with
@@ -62,6 +63,8 @@ def exchange(n=20):
 
 @requires_fork()
 @requires_subprocess()
+@skip_if_sanitizer('sanitizers hang or die when threads fork',
+                   address=True, thread=True)
 class ForkTestCase(unittest.TestCase):
 
     def run_script(self, script, expected='', *, quiet=True):
