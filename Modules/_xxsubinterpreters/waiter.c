@@ -177,54 +177,62 @@ spin(_PyWaiter *waiter, PyTime_t ns, const uintptr_t *attention, uintptr_t mask)
 }
 
 /* Whether spinning was worth it lately, for each thread and each of the two
-   ways.  After LUCK failures in a row only one wait in PROBE spins, until one
+   ways.  After LUCK failures in a row only one wait in FIRST_PROBE spins, and
+   after each further failure half as many, down to one in LAST_PROBE, until one
    succeeds. */
 #define LUCK 8
-#define PROBE 4
+#define FIRST_PROBE 4
+#define LAST_PROBE 64
+
+struct experience {
+    int tries;                      /* left until only probes are made */
+    int waits;                      /* left until the next probe */
+    int interval;                   /* waits from the last probe to that one */
+};
 
 static int
-worth_trying(int *luck)
+worth_trying(struct experience *e)
 {
-    if (*luck > 0) {
-        return 1;
-    }
-    return ++*luck > 0;
+    return e->tries > 0 || --e->waits <= 0;
 }
 
 static void
-learn(int *luck, int fired)
+learn(struct experience *e, int fired)
 {
     if (fired) {
-        *luck = LUCK;
+        *e = (struct experience){.tries = LUCK};
     }
-    else if (--*luck == 0) {
-        *luck = -PROBE;
+    else if (--e->tries <= 0) {
+        e->tries = 0;
+        e->interval = e->interval == 0 ? FIRST_PROBE
+                                       : Py_MIN(2 * e->interval, LAST_PROBE);
+        e->waits = e->interval;
     }
 }
 
 int
 _PyWaiter_Spin(_PyWaiter *waiter, const uintptr_t *attention, uintptr_t mask)
 {
-    static _Py_thread_local int luck = LUCK;
-    if (_PyWaiter_Processors() == 1 || !worth_trying(&luck)) {
+    static _Py_thread_local struct experience mine = {.tries = LUCK};
+    if (_PyWaiter_Processors() == 1 || !worth_trying(&mine)) {
         return is_fired(waiter);
     }
     int fired = spin(waiter, SPIN_ATTACHED_NS, attention, mask);
-    learn(&luck, fired);
+    learn(&mine, fired);
     return fired;
 }
 
 static int
 spin_detached(_PyWaiter *waiter)
 {
-    static _Py_thread_local int luck = LUCK;
-    if (!worth_trying(&luck)) {
+    static _Py_thread_local struct experience mine = {.tries = LUCK};
+    if (!worth_trying(&mine)) {
         return is_fired(waiter);
     }
     int fired = 0;
     if (_Py_atomic_add_int(&spinning, 1) + 1 < _PyWaiter_Processors()) {
         fired = spin(waiter, SPIN_DETACHED_NS, NULL, 0);
-        learn(&luck, fired);
+        learn(&mine, fired);
     }
     _Py_atomic_add_int(&spinning, -1);
     return fired || is_fired(waiter);

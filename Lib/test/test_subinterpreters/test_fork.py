@@ -550,6 +550,43 @@ class BusyTests(ForkTestCase):
             assert statuses == [0] * 30, statuses
             ''')
 
+    def test_while_waits_are_interrupted(self):
+        # Both take several locks of the engine.
+        self.run_script('''
+            def wait(recv):
+                recv.recv()
+            recv, send = create_channel()
+            interp = interpreters.create()
+            over = threading.Event()
+            broken = 0
+            def call():
+                global broken
+                while not over.is_set():
+                    try:
+                        interp.call(wait, recv)
+                    except ExecutionFailed:
+                        broken += 1
+            def interrupt(interp, over):
+                while over.recv_nowait(None) is None:
+                    interp.interrupt()
+            # With a GIL of its own, or it would never be inside at a fork.
+            other = interpreters.create()
+            over_recv, tell_over = create_channel(1)
+            interrupting = other.submit(interrupt, interp, over_recv)
+            calling = start(call)
+            statuses = []
+            while len(statuses) < 100 or broken < 100:
+                statuses.append(fork(exchange, 1))
+            over.set()
+            tell_over.send(True)
+            interrupting.result()
+            send.close()
+            calling.join()
+            assert not any(statuses), statuses
+            interp.close()
+            other.close()
+            ''')
+
 
 class ExitTests(ForkTestCase):
     """The end of a process, forked or not, with threads that wait."""

@@ -1,5 +1,6 @@
 """Many parties at once; every message is accounted for."""
 
+import collections
 import itertools
 import random
 import threading
@@ -17,7 +18,7 @@ from test.test_subinterpreters.support import TestCase, by_code, wait_until
 def messages(default):
     """How many messages to send where it is `default` in a release build."""
     if support.use_resources is not None and support.is_resource_enabled('cpu'):
-        default *= 50
+        default *= 350      # ten million in each of the largest tests
     if support.Py_DEBUG:
         default //= 10
     if support.check_sanitizer(address=True, memory=True, ub=True, thread=True):
@@ -93,6 +94,30 @@ class ExactlyOnceTests(TestCase):
 
     def test_without_limit(self):
         self.check(None)
+
+    def test_each_of_a_thousand_receivers_that_sleep_gets_one(self):
+        # Most are woken by those that were woken before them.
+        n = messages(1000) if support.check_sanitizer(thread=True) else 1000
+        for capacity in (0, 5, None):
+            recv, send = create_channel(capacity)
+            got = collections.Counter()
+            waiting = threading.Semaphore(0)
+
+            def receive():
+                waiting.release()
+                got[recv.recv()] += 1
+
+            threads = [threading.Thread(target=receive) for _ in range(n)]
+            for thread in threads:
+                thread.start()
+            for _ in threads:
+                waiting.acquire()
+            for i in range(n):
+                send.send(i)
+            for thread in threads:
+                thread.join()
+            self.assertEqual(got, collections.Counter(range(n)))
+            self.assertEqual(len(recv), 0)
 
     def test_one_receiver_sees_all_in_order(self):
         for capacity in (0, 3, None):
