@@ -84,7 +84,7 @@ _PyChannel_Status
 _PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline)
 {
     PyThreadState *tstate = _PyThreadState_GET();
-    _Alignas(_Py_CACHE_LINE) _PyWaiter waiter;
+    _PyWaiter waiter;
     _PyWaiter_Breakers breakers;
     _PyChannel_Status status;
     do {
@@ -105,7 +105,7 @@ _PyBlocking_DoOnce(_PyChannelOp *op, PyTime_t deadline)
 {
     PyThreadState *tstate = _PyThreadState_GET();
     for (;;) {
-        _Alignas(_Py_CACHE_LINE) _PyWaiter waiter;
+        _PyWaiter waiter;
         _PyWaiter_Init(&waiter);
         if (_PyChannel_Begin(op, &waiter)) {
             return op->status;
@@ -132,7 +132,7 @@ _PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
                    _PyChannel_Status *status)
 {
     PyThreadState *tstate = _PyThreadState_GET();
-    _Alignas(_Py_CACHE_LINE) _PyWaiter waiter;
+    _PyWaiter waiter;
     _PyWaiter_Breakers breakers;
     _PyChannelOp *op;
     do {

@@ -130,7 +130,7 @@ capi_send(PyInterpChannel_End *end, void *data, Py_ssize_t nbytes,
     if (block == NULL) {
         return PyInterpChannel_NO_MEMORY;
     }
-    _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_SEND};
+    _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_SEND};
     PyInterpChannel_Status status = PyInterpChannel_NO_MEMORY;
     _PySharedBuffer *buffer = _PySharedBuffer_New(block, &view);
     if (buffer != NULL) {
@@ -157,7 +157,7 @@ capi_recv(PyInterpChannel_End *end, PyInterpChannel_Message **message,
     if (result == NULL) {
         return PyInterpChannel_NO_MEMORY;
     }
-    _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_RECV};
+    _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_RECV};
     PyInterpChannel_Status status = op.end->sides & _PyChannel_CAN_RECV
                                     ? do_op(&op, timeout_ns)
                                     : PyInterpChannel_END_CLOSED;

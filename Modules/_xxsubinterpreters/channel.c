@@ -32,68 +32,10 @@
 
 #include "Python.h"
 #include "pycore_lock.h"          // PyMutex_LockFlags()
-#include "channel.h"
-
-struct op_queue {
-    _PyChannelOp *first, *last;
-};
-
-/* Both sides write the fields that an operation needs, so what it costs is the
-   number of cache lines that change places.  The first one is enough to hand an
-   item over, the second one is for the buffer. */
-struct _PyChannel {
-    _Alignas(_Py_CACHE_LINE)
-    PyMutex lock;
-    uint8_t is_queue;               /* never changes */
-    int tag;                        /* of a queue, for its users; never changes */
-    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED; never changes */
-    Py_ssize_t open[2];             /* open ends of each side */
-    struct op_queue waiting[2];
-
-    /* The buffer: `length` items, the first at `head`, in a ring whose size is
-       zero or a power of two. */
-    _PyChannelItem *ring;
-    size_t ring_size;
-    size_t head;
-    size_t length;
-    size_t reserved;                /* places kept for items given back */
-    Py_ssize_t own_ends;            /* open ends inside buffered items */
-    Py_ssize_t blocked;             /* senders waiting, without select cases */
-    Py_ssize_t refs;                /* ends, closed ones included, and others */
-
-    int64_t id;                     /* never changes */
-    int waking;                     /* see most_waking() */
-    int preferred;                  /* see claim_receiver() */
-    void *allocated;                /* what to free */
-
-    /* Covered by the list's lock. */
-    _PyChannel *next, *prev;
-};
-
-/* All channels, ordered by number.  The lock covers the list, the links and
-   `last_id`.  It may be held while a channel is locked, never the other way
-   round. */
-static struct {
-    PyMutex lock;
-    _PyChannel *first, *last;
-    int64_t last_id;
-} all;
+#include "channel_private.h"
 
 #define FIRST_RING 8
 #define KEPT_RING 1024              /* the largest one kept while empty */
-
-static inline _PyChannel_Side
-other(_PyChannel_Side side)
-{
-    return side == _PyChannel_RECV ? _PyChannel_SEND : _PyChannel_RECV;
-}
-
-static inline int
-is_full(const _PyChannel *ch)
-{
-    return ch->capacity != _PyChannel_UNBOUNDED
-           && ch->length >= (size_t)ch->capacity;
-}
 
 
 /* --- locking -------------------------------------------------------------- */
@@ -106,8 +48,8 @@ is_full(const _PyChannel *ch)
 #define LOCK_PAUSES 150
 #define LOCK_LOOKS 20
 
-static void
-lock_contended(_PyChannel *ch)
+void
+_PyChannel_LockContended(_PyChannel *ch)
 {
     if (_PyWaiter_Processors() > 1) {
         for (int i = 0; i < LOCK_LOOKS; i++) {
@@ -124,17 +66,9 @@ lock_contended(_PyChannel *ch)
     PyMutex_LockFlags(&ch->lock, _Py_LOCK_DONT_DETACH);
 }
 
-static inline void
-lock(_PyChannel *ch)
-{
-    if (!PyMutex_LockFast(&ch->lock._bits)) {
-        lock_contended(ch);
-    }
-}
-
 #ifndef NDEBUG
-static void
-check_invariants(_PyChannel *ch)
+void
+_PyChannel_CheckInvariants(_PyChannel *ch)
 {
     _PyWaiter *live[2] = {NULL, NULL};
     for (int side = 0; side < 2; side++) {
@@ -149,27 +83,18 @@ check_invariants(_PyChannel *ch)
     _PyWaiter *sender = live[_PyChannel_SEND];
     if (receiver != NULL) {
         assert(sender == NULL || sender == receiver);
-        assert(ch->length == 0 || ch->waking > 0);
+        assert(ch->buffer.length == 0 || ch->waking > 0);
         assert(ch->open[_PyChannel_SEND] > 0);
     }
     if (sender != NULL) {
-        assert(is_full(ch));
+        assert(_PyChannel_IsFull(ch));
         assert(ch->open[_PyChannel_RECV] > 0);
     }
-    assert(ch->length == 0 || ch->open[_PyChannel_RECV] > 0);
-    assert(ch->length + ch->reserved <= ch->ring_size || ch->ring == NULL
-           || ch->open[_PyChannel_RECV] == 0);
+    assert(ch->buffer.length == 0 || ch->open[_PyChannel_RECV] > 0);
+    assert(ch->buffer.length + ch->reserved <= ch->buffer.size
+           || ch->buffer.items == NULL || ch->open[_PyChannel_RECV] == 0);
 }
-#else
-#  define check_invariants(ch)
 #endif
-
-static inline void
-unlock(_PyChannel *ch)
-{
-    check_invariants(ch);
-    PyMutex_Unlock(&ch->lock);
-}
 
 
 /* --- waiting operations: the lock is held --------------------------------- */
@@ -244,11 +169,11 @@ static void
 withdraw(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
-    lock(ch);
+    _PyChannel_Lock(ch);
     if (op->waiting) {
         dequeue(ch, op);
     }
-    unlock(ch);
+    _PyChannel_Unlock(ch);
 }
 
 
@@ -264,78 +189,59 @@ ends_in(_PyChannel *ch, const _PyChannelItem *item)
 static inline void
 push(_PyChannel *ch, const _PyChannelItem *item)
 {
-    assert(ch->length < ch->ring_size);
-    ch->ring[(ch->head + ch->length) & (ch->ring_size - 1)] = *item;
-    ch->length++;
+    _PyRing_Push(&ch->buffer, item);
     ch->own_ends += ends_in(ch, item);
 }
 
 static inline void
 push_front(_PyChannel *ch, const _PyChannelItem *item)
 {
-    assert(ch->length < ch->ring_size);
-    ch->head = (ch->head - 1) & (ch->ring_size - 1);
-    ch->ring[ch->head] = *item;
-    ch->length++;
+    _PyRing_PushFront(&ch->buffer, item);
     ch->own_ends += ends_in(ch, item);
 }
 
 static inline void
 pop(_PyChannel *ch, _PyChannelItem *item)
 {
-    assert(ch->length > 0);
-    *item = ch->ring[ch->head];
-    ch->head = (ch->head + 1) & (ch->ring_size - 1);
-    ch->length--;
+    _PyRing_Pop(&ch->buffer, item);
     ch->own_ends -= ends_in(ch, item);
 }
 
-/* A ring that was taken out of its channel. */
-struct ring {
-    _PyChannelItem *items;
-    size_t size;
-    size_t head;
-    size_t length;
-};
-
-static struct ring
-take_ring(_PyChannel *ch)
+static _PyRing
+take_all(_PyChannel *ch)
 {
-    struct ring ring = {ch->ring, ch->ring_size, ch->head, ch->length};
-    ch->ring = NULL;
-    ch->ring_size = ch->head = ch->length = 0;
     ch->own_ends = 0;
-    return ring;
+    return _PyRing_Take(&ch->buffer);
 }
 
 /* A large ring is given up when it is empty. */
 static _PyChannelItem *
 surplus_ring(_PyChannel *ch)
 {
-    if (ch->length == 0 && ch->ring_size > KEPT_RING && ch->reserved == 0) {
-        return take_ring(ch).items;
+    if (ch->buffer.length == 0 && ch->buffer.size > KEPT_RING && ch->reserved == 0) {
+        return take_all(ch).items;
     }
     return NULL;
 }
 
 /* The items that nobody is left to receive: no receiving end is open, or all
    open ends are in these items. */
-static struct ring
-take_orphans(_PyChannel *ch)
+_PyRing
+_PyChannel_TakeOrphans(_PyChannel *ch)
 {
     Py_ssize_t open = ch->open[_PyChannel_RECV] + ch->open[_PyChannel_SEND];
-    if (ch->length > 0
+    if (ch->buffer.length > 0
         && (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends))
     {
-        return take_ring(ch);
+        return take_all(ch);
     }
-    return (struct ring){0};
+    return (_PyRing){0};
 }
 
 static inline int
 ring_is_full(const _PyChannel *ch)
 {
-    return ch->length + ch->reserved >= ch->ring_size;
+    return ch->buffer.length + ch->reserved >= ch->buffer.size;
 }
 
 /* Make room for one item more, with the lock free; somebody else may take it.
@@ -343,79 +249,27 @@ ring_is_full(const _PyChannel *ch)
 static int
 grow_ring(_PyChannel *ch)
 {
-    lock(ch);
+    _PyChannel_Lock(ch);
     int full = ring_is_full(ch);
-    size_t size = ch->ring_size > 0 ? 2 * ch->ring_size : FIRST_RING;
-    unlock(ch);
+    size_t size = ch->buffer.size > 0 ? 2 * ch->buffer.size : FIRST_RING;
+    _PyChannel_Unlock(ch);
     if (!full) {
         return 0;
     }
     if (size > (size_t)PY_SSIZE_T_MAX / sizeof(_PyChannelItem)) {
         return -1;
     }
-    _PyChannelItem *ring = PyMem_RawMalloc(size * sizeof(_PyChannelItem));
-    if (ring == NULL) {
+    _PyChannelItem *items = PyMem_RawMalloc(size * sizeof(_PyChannelItem));
+    if (items == NULL) {
         return -1;
     }
-    lock(ch);
-    if (size > ch->ring_size) {
-        /* The part up to the end of the old ring, then the rest. */
-        size_t part = Py_MIN(ch->length, ch->ring_size - ch->head);
-        if (ch->length > 0) {
-            memcpy(ring, ch->ring + ch->head, part * sizeof(*ring));
-            memcpy(ring + part, ch->ring, (ch->length - part) * sizeof(*ring));
-        }
-        _PyChannelItem *old = ch->ring;
-        ch->ring = ring;
-        ch->ring_size = size;
-        ch->head = 0;
-        ring = old;
+    _PyChannel_Lock(ch);
+    if (size > ch->buffer.size) {
+        items = _PyRing_MoveTo(&ch->buffer, items, size);
     }
-    unlock(ch);
-    PyMem_RawFree(ring);
+    _PyChannel_Unlock(ch);
+    PyMem_RawFree(items);
     return 0;
-}
-
-/* Destroy items, which may hold the last ends of other channels, and these
-   items in turn: what comes up while a thread is in here waits until it is
-   back, so that a long chain of channels needs no deep stack. */
-static void
-destroy_ring(struct ring ring)
-{
-    struct pending {
-        struct ring ring;
-        struct pending *next;
-    };
-    static _Py_thread_local struct pending *pending = NULL;
-    static _Py_thread_local int destroying = 0;
-
-    if (destroying && ring.length > 0) {
-        struct pending *p = PyMem_RawMalloc(sizeof(*p));
-        if (p != NULL) {
-            *p = (struct pending){ring, pending};
-            pending = p;
-            return;
-        }
-        /* Out of memory: the stack will have to do. */
-    }
-    int outermost = !destroying;
-    destroying = 1;
-    for (;;) {
-        for (size_t i = 0; i < ring.length; i++) {
-            _PyChannelItem_Destroy(ring.items[(ring.head + i) & (ring.size - 1)]);
-        }
-        PyMem_RawFree(ring.items);
-        if (!outermost || pending == NULL) {
-            break;
-        }
-        struct pending *p = pending;
-        pending = p->next;
-        ring = p->ring;
-        PyMem_RawFree(p);
-    }
-    if (outermost) {
-        destroying = 0;
-    }
 }
 
 
@@ -455,7 +309,7 @@ claim_receiver(_PyChannel *ch)
         ch->preferred++;
         return q->last;
     }
-    while (ch->waking >= most_waking() && !is_full(ch) && q->first != NULL) {
+    while (ch->waking >= most_waking() && !_PyChannel_IsFull(ch) && q->first != NULL) {
         if (!_PyWaiter_IsClaimed(q->first->waiter)) {
             if (_PyWaiter_MustBeWoken(q->first->waiter)) {
                 return NULL;
@@ -482,11 +336,11 @@ finish_receiver(_PyChannel *ch, _PyChannelOp *op, _PyWaiter **woken)
 }
 
 /* Hand buffered items to receivers that wait, until so many are waking. */
-static void
-hand_over(_PyChannel *ch, int limit, _PyWaiter **woken)
+void
+_PyChannel_HandOver(_PyChannel *ch, int limit, _PyWaiter **woken)
 {
     _PyChannelOp *receiver;
-    while (ch->length > 0 && ch->waking < limit
+    while (ch->buffer.length > 0 && ch->waking < limit
            && (receiver = claim_first(ch, _PyChannel_RECV)) != NULL)
     {
         pop(ch, &receiver->item);
@@ -500,7 +354,7 @@ refill(_PyChannel *ch, _PyWaiter **woken)
 {
     _PyChannelOp *sender;
     while (ch->waiting[_PyChannel_SEND].first != NULL
-           && !is_full(ch) && !ring_is_full(ch)
+           && !_PyChannel_IsFull(ch) && !ring_is_full(ch)
            && (sender = claim_first(ch, _PyChannel_SEND)) != NULL)
     {
         push(ch, &sender->item);
@@ -514,12 +368,12 @@ is_back(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
-    lock(ch);
+    _PyChannel_Lock(ch);
     op->waking = 0;
     ch->waking--;
-    hand_over(ch, most_waking(), &woken);
+    _PyChannel_HandOver(ch, most_waking(), &woken);
     refill(ch, &woken);
-    unlock(ch);
+    _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
 }
 
@@ -542,7 +396,7 @@ send_locked(_PyChannelOp *op, _PyWaiter **woken)
     }
     _PyChannelOp *receiver = claim_receiver(ch);
     if (receiver == NULL) {
-        if (is_full(ch)) {
+        if (_PyChannel_IsFull(ch)) {
             return _PyChannel_WOULD_BLOCK;
         }
         if (ring_is_full(ch)) {
@@ -550,7 +404,7 @@ send_locked(_PyChannelOp *op, _PyWaiter **woken)
         }
         push(ch, &op->item);
     }
-    else if (ch->length == 0) {
+    else if (ch->buffer.length == 0) {
         receiver->item = op->item;
         finish_receiver(ch, receiver, woken);
     }
@@ -570,7 +424,7 @@ recv_locked(_PyChannelOp *op, _PyWaiter **woken)
     if (end->closed) {
         return _PyChannel_END_CLOSED;
     }
-    if (ch->length > 0) {
+    if (ch->buffer.length > 0) {
         pop(ch, &op->item);
         refill(ch, woken);
         return _PyChannel_OK;
@@ -605,12 +459,12 @@ begin(_PyChannelOp *op, _PyWaiter *waiter)
     _PyChannelItem *surplus = NULL;
     _PyChannel_Status status;
     for (;;) {
-        lock(ch);
+        _PyChannel_Lock(ch);
         status = try_locked(op, &woken);
         if (status != NEEDS_ROOM) {
             break;
         }
-        unlock(ch);
+        _PyChannel_Unlock(ch);
         if (grow_ring(ch) < 0) {
             return op->status = _PyChannel_NO_MEMORY;
         }
@@ -625,7 +479,7 @@ begin(_PyChannelOp *op, _PyWaiter *waiter)
         op->alone = 1;
         enqueue(ch, op);
     }
-    unlock(ch);
+    _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
     PyMem_RawFree(surplus);
     return status;
@@ -681,7 +535,7 @@ _PyChannel_Drain(_PyChannelEnd *end, _PyChannelItem *items, Py_ssize_t n,
     _PyChannelOp op = {.end = end, .side = _PyChannel_RECV};
     _PyWaiter *woken = NULL;
     Py_ssize_t got = 0;
-    lock(ch);
+    _PyChannel_Lock(ch);
     *status = _PyChannel_OK;
     while (got < n && *status == _PyChannel_OK) {
         *status = recv_locked(&op, &woken);
@@ -690,7 +544,7 @@ _PyChannel_Drain(_PyChannelEnd *end, _PyChannelItem *items, Py_ssize_t n,
         }
     }
     _PyChannelItem *surplus = surplus_ring(ch);
-    unlock(ch);
+    _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
     PyMem_RawFree(surplus);
     return got;
@@ -727,7 +581,7 @@ static void
 lock_all(const _PyChannelSelect *select)
 {
     for (Py_ssize_t i = 0; i < select->n_channels; i++) {
-        lock(select->channels[i]);
+        _PyChannel_Lock(select->channels[i]);
     }
 }
 
@@ -735,7 +589,7 @@ static void
 unlock_all(const _PyChannelSelect *select)
 {
     for (Py_ssize_t i = select->n_channels - 1; i >= 0; i--) {
-        unlock(select->channels[i]);
+        _PyChannel_Unlock(select->channels[i]);
     }
 }
 
@@ -853,11 +707,11 @@ reserve(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     for (;;) {
-        lock(ch);
+        _PyChannel_Lock(ch);
         int closed = op->end->closed;   /* then it will not receive anyhow */
         op->reserved = !closed && !ring_is_full(ch);
         ch->reserved += op->reserved;
-        unlock(ch);
+        _PyChannel_Unlock(ch);
         if (closed || op->reserved) {
             return 0;
         }
@@ -893,9 +747,9 @@ void
 _PyChannel_EndAsync(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
-    lock(ch);
+    _PyChannel_Lock(ch);
     ch->reserved -= op->reserved;
-    unlock(ch);
+    _PyChannel_Unlock(ch);
     op->reserved = 0;
 }
 
@@ -904,226 +758,41 @@ _PyChannel_GiveBack(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
-    struct ring orphans = {0};
+    _PyRing orphans = {0};
     int orphaned = 0;
     assert(op->side == _PyChannel_RECV && op->status == _PyChannel_OK);
     assert(op->reserved);
-    lock(ch);
+    _PyChannel_Lock(ch);
     _PyChannelOp *receiver = claim_first(ch, _PyChannel_RECV);
     if (receiver != NULL) {
         receiver->item = op->item;
         finish_receiver(ch, receiver, &woken);
     }
-    else if (ch->open[_PyChannel_RECV] == 0 || ch->ring == NULL) {
+    else if (ch->open[_PyChannel_RECV] == 0 || ch->buffer.items == NULL) {
         orphaned = 1;
     }
     else {
         push_front(ch, &op->item);
-        orphans = take_orphans(ch);
+        orphans = _PyChannel_TakeOrphans(ch);
     }
     ch->reserved--;
     op->reserved = 0;
-    unlock(ch);
+    _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
     if (orphaned) {
         _PyChannelItem_Destroy(op->item);
     }
     if (orphans.items != NULL) {
-        destroy_ring(orphans);
+        _PyRing_Destroy(orphans);
     }
 }
 
 
-/* --- creating ------------------------------------------------------------- */
-
-static inline void
-lock_list(void)
-{
-    PyMutex_LockFlags(&all.lock, _Py_LOCK_DONT_DETACH);
-}
-
-static inline void
-unlock_list(void)
-{
-    PyMutex_Unlock(&all.lock);
-}
-
-/* The channel has a reference, which is the caller's, and no ends. */
-static _PyChannel *
-new_channel(Py_ssize_t capacity, int is_queue)
-{
-    void *allocated = PyMem_RawMalloc(sizeof(_PyChannel) + _Py_CACHE_LINE - 1);
-    if (allocated == NULL) {
-        return NULL;
-    }
-    _PyChannel *ch = _Py_ALIGN_UP(allocated, _Py_CACHE_LINE);
-    *ch = (_PyChannel){0};
-    ch->allocated = allocated;
-    ch->capacity = capacity;
-    ch->is_queue = is_queue;
-    ch->refs = 1;
-    lock_list();
-    ch->id = ++all.last_id;
-    ch->prev = all.last;
-    if (all.last != NULL) {
-        all.last->next = ch;
-    }
-    else {
-        all.first = ch;
-    }
-    all.last = ch;
-    unlock_list();
-    return ch;
-}
-
-static void
-unlist(_PyChannel *ch)
-{
-    lock_list();
-    if (ch->prev != NULL) {
-        ch->prev->next = ch->next;
-    }
-    else {
-        all.first = ch->next;
-    }
-    if (ch->next != NULL) {
-        ch->next->prev = ch->prev;
-    }
-    else {
-        all.last = ch->prev;
-    }
-    unlock_list();
-}
+/* --- for the ends and the list --------------------------------------------- */
 
 void
-_PyChannel_Decref(_PyChannel *ch)
-{
-    lock(ch);
-    Py_ssize_t refs = --ch->refs;
-    unlock(ch);
-    if (refs == 0) {
-        assert(ch->length == 0 && ch->reserved == 0);
-        unlist(ch);
-        PyMem_RawFree(ch->ring);
-        PyMem_RawFree(ch->allocated);
-    }
-}
-
-/* Count `n` ends more, or less, as open.  The lock is held. */
-static void
-count_open(_PyChannel *ch, int sides, int n)
-{
-    for (int side = 0; side < 2; side++) {
-        if (sides & (1 << side)) {
-            ch->open[side] += n;
-        }
-    }
-}
-
-/* Take a reference, unless the channel is about to be freed.  The list's lock is
-   held, so it is not yet. */
-static int
-incref_if_alive(_PyChannel *ch)
-{
-    lock(ch);
-    int alive = ch->refs > 0;
-    ch->refs += alive;
-    unlock(ch);
-    return alive;
-}
-
-/* A new end of the given sides.  Those that `only_like_others` are closed if
-   no end of their side is open. */
-static _PyChannelEnd *
-new_end(_PyChannel *ch, int sides, int only_like_others)
-{
-    _PyChannelEnd *end = PyMem_RawMalloc(sizeof(_PyChannelEnd));
-    if (end == NULL) {
-        return NULL;
-    }
-    *end = (_PyChannelEnd){.channel = ch, .sides = sides};
-    lock(ch);
-    ch->refs++;
-    for (int side = 0; side < 2; side++) {
-        if (only_like_others && (sides & (1 << side)) && ch->open[side] == 0) {
-            end->closed = 1;
-        }
-    }
-    if (!end->closed) {
-        count_open(ch, sides, 1);
-    }
-    unlock(ch);
-    return end;
-}
-
-int
-_PyChannel_New(Py_ssize_t capacity, _PyChannelEnd **recv, _PyChannelEnd **send)
-{
-    *recv = *send = NULL;
-    _PyChannel *ch = new_channel(capacity, 0);
-    if (ch == NULL) {
-        return -1;
-    }
-    *recv = new_end(ch, _PyChannel_CAN_RECV, 0);
-    *send = *recv != NULL ? new_end(ch, _PyChannel_CAN_SEND, 0) : NULL;
-    _PyChannel_Decref(ch);
-    if (*send == NULL) {
-        if (*recv != NULL) {
-            _PyChannelEnd_Free(*recv);
-            *recv = NULL;
-        }
-        return -1;
-    }
-    return 0;
-}
-
-_PyChannelEnd *
-_PyChannel_NewQueue(Py_ssize_t capacity, int tag)
-{
-    _PyChannel *ch = new_channel(capacity, 1);
-    if (ch == NULL) {
-        return NULL;
-    }
-    ch->tag = tag;                  /* nobody knows it yet */
-    _PyChannelEnd *end = new_end(ch, _PyChannel_CAN_BOTH, 0);
-    _PyChannel_Decref(ch);
-    return end;
-}
-
-
-/* --- ends ----------------------------------------------------------------- */
-
-_PyChannelEnd *
-_PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
-{
-    _PyChannel *ch = end->channel;
-    *status = _PyChannel_OK;
-    _PyChannelEnd *clone = PyMem_RawMalloc(sizeof(_PyChannelEnd));
-    if (clone == NULL) {
-        *status = _PyChannel_NO_MEMORY;
-        return NULL;
-    }
-    *clone = (_PyChannelEnd){.channel = ch, .sides = end->sides};
-    lock(ch);
-    int closed = end->closed;
-    if (!closed) {
-        count_open(ch, end->sides, 1);
-        ch->refs++;
-    }
-    unlock(ch);
-    if (closed) {
-        *status = _PyChannel_END_CLOSED;
-        PyMem_RawFree(clone);
-        return NULL;
-    }
-    return clone;
-}
-
-/* Finish every live operation of a side: those that wait through `end`, or, if
-   that is NULL, all.  The lock is held. */
-static void
-finish_all(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
-           _PyChannel_Status status, _PyWaiter **woken)
+_PyChannel_FinishAll(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
+                     _PyChannel_Status status, _PyWaiter **woken)
 {
     _PyChannelOp *next;
     for (_PyChannelOp *op = ch->waiting[side].first; op != NULL; op = next) {
@@ -1135,167 +804,10 @@ finish_all(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
 }
 
 void
-_PyChannelEnd_Close(_PyChannelEnd *end)
+_PyChannel_TakeItemsOf(_PyChannel *ch, int (*take)(_PyChannelItem, void *),
+                       void *arg, _PyWaiter **woken)
 {
-    _PyChannel *ch = end->channel;
-    _PyWaiter *woken = NULL;
-    struct ring orphans = {0};
-    lock(ch);
-    if (end->closed) {
-        unlock(ch);
-        return;
-    }
-    end->closed = 1;
-    for (int side = 0; side < 2; side++) {
-        if (end->sides & (1 << side)) {
-            finish_all(ch, side, end, _PyChannel_END_CLOSED, &woken);
-            if (--ch->open[side] == 0) {
-                hand_over(ch, INT_MAX, &woken);
-                finish_all(ch, other(side), NULL, _PyChannel_CLOSED, &woken);
-            }
-        }
-    }
-    orphans = take_orphans(ch);
-    unlock(ch);
-    _PyWaiter_Wake(woken);
-    if (orphans.items != NULL) {
-        destroy_ring(orphans);
-    }
-}
-
-void
-_PyChannelEnd_Free(_PyChannelEnd *end)
-{
-    _PyChannelEnd_Close(end);
-    _PyChannel_Decref(end->channel);
-    PyMem_RawFree(end);
-}
-
-int
-_PyChannelEnd_IsClosed(_PyChannelEnd *end)
-{
-    lock(end->channel);
-    int closed = end->closed;
-    unlock(end->channel);
-    return closed;
-}
-
-int64_t
-_PyChannelEnd_ID(const _PyChannelEnd *end)
-{
-    return end->channel->id;
-}
-
-Py_ssize_t
-_PyChannelEnd_Capacity(const _PyChannelEnd *end)
-{
-    return end->channel->capacity;
-}
-
-int
-_PyChannelEnd_Tag(const _PyChannelEnd *end)
-{
-    return end->channel->tag;
-}
-
-Py_ssize_t
-_PyChannelEnd_Length(_PyChannelEnd *end)
-{
-    _PyChannel *ch = end->channel;
-    lock(ch);
-    Py_ssize_t length = ch->length + ch->blocked;
-    unlock(ch);
-    return length;
-}
-
-int
-_PyChannelEnd_IsFull(_PyChannelEnd *end)
-{
-    _PyChannel *ch = end->channel;
-    lock(ch);
-    int full = is_full(ch);
-    unlock(ch);
-    return full;
-}
-
-
-/* --- all channels --------------------------------------------------------- */
-
-_PyChannel **
-_PyChannel_All(Py_ssize_t *n)
-{
-    Py_ssize_t size = 16;
-    for (;;) {
-        _PyChannel **result = PyMem_RawMalloc(size * sizeof(_PyChannel *));
-        if (result == NULL) {
-            return NULL;
-        }
-        Py_ssize_t found = 0;
-        lock_list();
-        for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-            found += !ch->is_queue;
-        }
-        *n = 0;
-        for (_PyChannel *ch = all.first;
-             ch != NULL && found <= size; ch = ch->next)
-        {
-            if (!ch->is_queue && incref_if_alive(ch)) {
-                result[(*n)++] = ch;
-            }
-        }
-        unlock_list();
-        if (found <= size) {
-            return result;
-        }
-        PyMem_RawFree(result);
-        size = found + 16;
-    }
-}
-
-_PyChannelEnd *
-_PyChannel_NewEnd(_PyChannel *ch, _PyChannel_Side side)
-{
-    return new_end(ch, 1 << side, 1);
-}
-
-_PyChannelEnd *
-_PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
-{
-    lock_list();
-    _PyChannel *ch = all.last;
-    while (ch != NULL && ch->id > id) {
-        ch = ch->prev;
-    }
-    if (ch != NULL
-        && !(ch->id == id && ch->is_queue && incref_if_alive(ch)))
-    {
-        ch = NULL;
-    }
-    unlock_list();
-    if (ch == NULL) {
-        *status = _PyChannel_CLOSED;
-        return NULL;
-    }
-    _PyChannelEnd *end = new_end(ch, _PyChannel_CAN_BOTH, 1);
-    _PyChannel_Decref(ch);
-    *status = _PyChannel_NO_MEMORY;
-    if (end != NULL && end->closed) {
-        /* The last end went meanwhile. */
-        _PyChannelEnd_Free(end);
-        end = NULL;
-        *status = _PyChannel_CLOSED;
-    }
-    return end;
-}
-
-
-/* --- items of all queues -------------------------------------------------- */
-
-static void
-take_items(_PyChannel *ch, int (*take)(_PyChannelItem, void *), void *arg,
-           _PyWaiter **woken)
-{
-    size_t n = ch->length;
+    size_t n = ch->buffer.length;
     for (size_t i = 0; i < n; i++) {
         _PyChannelItem item;
         pop(ch, &item);
@@ -1307,65 +819,17 @@ take_items(_PyChannel *ch, int (*take)(_PyChannelItem, void *), void *arg,
 }
 
 void
-_PyChannel_TakeItems(int (*take)(_PyChannelItem, void *), void *arg)
+_PyChannel_ForgetWaiting(_PyChannel *ch)
 {
-    _PyWaiter *woken = NULL;
-    lock_list();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        if (ch->is_queue) {
-            lock(ch);
-            take_items(ch, take, arg, &woken);
-            unlock(ch);
+    for (int side = 0; side < 2; side++) {
+        for (_PyChannelOp *op = ch->waiting[side].first; op != NULL;
+             op = op->next)
+        {
+            /* For those of event loops, which are still there. */
+            op->waiting = 0;
         }
+        ch->waiting[side] = (struct op_queue){0};
     }
-    unlock_list();
-    _PyWaiter_Wake(woken);
-}
-
-
-/* --- fork ----------------------------------------------------------------- */
-
-/* The thread that forks takes every lock of the engine first, in the order of
-   their ranks, so that the child finds all channels in order.  What waits in
-   them belongs to threads which the child does not have. */
-
-void
-_PyChannel_BeforeFork(void)
-{
-    lock_list();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        lock(ch);
-    }
-    _PyWaiter_BeforeFork();
-}
-
-void
-_PyChannel_AfterForkParent(void)
-{
-    _PyWaiter_AfterForkParent();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        unlock(ch);
-    }
-    unlock_list();
-}
-
-void
-_PyChannel_AfterForkChild(void)
-{
-    _PyWaiter_AfterForkChild();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        for (int side = 0; side < 2; side++) {
-            for (_PyChannelOp *op = ch->waiting[side].first; op != NULL;
-                 op = op->next)
-            {
-                /* For those of event loops, which are still there. */
-                op->waiting = 0;
-            }
-            ch->waiting[side] = (struct op_queue){0};
-        }
-        ch->waking = 0;
-        ch->blocked = 0;
-        _PyMutex_at_fork_reinit(&ch->lock);
-    }
-    _PyMutex_at_fork_reinit(&all.lock);
+    ch->waking = 0;
+    ch->blocked = 0;
 }

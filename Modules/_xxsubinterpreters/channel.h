@@ -13,39 +13,8 @@
 #define Py_XXSUBINTERPRETERS_CHANNEL_H
 
 #include "Python.h"
+#include "item.h"
 #include "waiter.h"
-
-typedef struct _PyChannel _PyChannel;
-
-typedef union {
-    void *ptr;
-    int64_t i64;
-    double f64;
-} _PyChannelPayload;
-
-/* What kind of item it is.  Kinds are static, and compared by address. */
-typedef struct {
-    /* For items that nobody receives.  NULL if there is nothing to do. */
-    void (*destroy)(_PyChannelPayload payload);
-    /* How many open ends of the channel the item holds, one of both sides
-       counted twice.  NULL for none.  Called
-       under the channel's lock, and calls nothing but
-       _PyChannelEnd_Channel(). */
-    Py_ssize_t (*count_ends)(_PyChannelPayload payload, const _PyChannel *ch);
-} _PyChannelItemKind;
-
-typedef struct {
-    const _PyChannelItemKind *kind;
-    _PyChannelPayload payload;
-} _PyChannelItem;
-
-static inline void
-_PyChannelItem_Destroy(_PyChannelItem item)
-{
-    if (item.kind->destroy != NULL) {
-        item.kind->destroy(item.payload);
-    }
-}
 
 typedef enum {
     _PyChannel_RECV = 0,

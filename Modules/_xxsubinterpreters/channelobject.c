@@ -115,7 +115,7 @@ send_object(ChannelObject *self, PyObject *obj, int block, PyObject *timeout)
     if (_PyBlocking_GetDeadline(timeout, &deadline) < 0) {
         return -1;
     }
-    _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = self->end, .side = _PyChannel_SEND};
+    _PyChannelOp op = {.end = self->end, .side = _PyChannel_SEND};
     if (_PyMessage_EncodeItem(state, obj, "obj", &op.item) < 0) {
         return -1;
     }
@@ -142,7 +142,7 @@ receive_object(ChannelObject *self, int block, PyObject *timeout,
     if (_PyBlocking_GetDeadline(timeout, &deadline) < 0) {
         return NULL;
     }
-    _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = self->end, .side = _PyChannel_RECV};
+    _PyChannelOp op = {.end = self->end, .side = _PyChannel_RECV};
     _PyChannel_Status status = block ? _PyBlocking_Do(&op, deadline)
                                      : _PyChannel_Try(&op);
     if (status == _PyChannel_OK) {

@@ -219,7 +219,7 @@ put(QueueObject *self, PyObject *obj, int block, PyObject *timeout,
     {
         return NULL;
     }
-    _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = self->end, .side = _PyChannel_SEND};
+    _PyChannelOp op = {.end = self->end, .side = _PyChannel_SEND};
     if (_PyMessage_EncodeItem(state, obj, "obj", &op.item) < 0) {
         return NULL;
     }
@@ -264,7 +264,7 @@ get(QueueObject *self, int block, PyObject *timeout)
         return NULL;
     }
     for (;;) {
-        _Alignas(_Py_CACHE_LINE) _PyChannelOp op = {.end = self->end, .side = _PyChannel_RECV};
+        _PyChannelOp op = {.end = self->end, .side = _PyChannel_RECV};
         _PyChannel_Status status = block ? _PyBlocking_Do(&op, deadline)
                                          : _PyChannel_Try(&op);
         switch (status) {

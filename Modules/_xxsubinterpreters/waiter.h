@@ -107,10 +107,6 @@ extern void _PyWaiter_BeforeFork(void);
 extern void _PyWaiter_AfterForkParent(void);
 extern void _PyWaiter_AfterForkChild(void);
 
-/* What two threads work on at once is kept together, but not with anything
-   else: bytes that change places between processors together. */
-#define _Py_CACHE_LINE 64
-
 /* How many processors this process may use. */
 extern int _PyWaiter_Processors(void);
 

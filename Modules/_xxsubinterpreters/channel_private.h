@@ -1,0 +1,109 @@
+/* What the files of channels share.  See channel.c for the rules.
+
+   The functions need the lock of the channel, unless they take it. */
+
+#ifndef Py_XXSUBINTERPRETERS_CHANNEL_PRIVATE_H
+#define Py_XXSUBINTERPRETERS_CHANNEL_PRIVATE_H
+
+#include "Python.h"
+#include "pycore_lock.h"          // PyMutex_LockFast()
+#include "channel.h"
+#include "ring.h"
+
+#define CACHE_LINE 64
+
+struct op_queue {
+    _PyChannelOp *first, *last;
+};
+
+/* Both sides write the fields that an operation needs, so what it costs is the
+   number of cache lines that change places.  The first one is enough to hand an
+   item over, the second one is for the buffer. */
+struct _PyChannel {
+    _Alignas(CACHE_LINE)
+    PyMutex lock;
+    uint8_t is_queue;               /* never changes */
+    int tag;                        /* of a queue, for its users; never changes */
+    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED; never changes */
+    Py_ssize_t open[2];             /* open ends of each side */
+    struct op_queue waiting[2];
+
+    _PyRing buffer;
+    size_t reserved;                /* places kept for items given back */
+    Py_ssize_t own_ends;            /* open ends inside buffered items */
+    Py_ssize_t blocked;             /* senders waiting, without select cases */
+    Py_ssize_t refs;                /* ends, closed ones included, and others */
+
+    int64_t id;                     /* never changes */
+    int waking;                     /* see most_waking() */
+    int preferred;                  /* see claim_receiver() */
+    void *allocated;                /* what to free */
+
+    /* Covered by the list's lock. */
+    _PyChannel *next, *prev;
+};
+
+static inline _PyChannel_Side
+_PyChannel_Other(_PyChannel_Side side)
+{
+    return side == _PyChannel_RECV ? _PyChannel_SEND : _PyChannel_RECV;
+}
+
+static inline int
+_PyChannel_IsFull(const _PyChannel *ch)
+{
+    return ch->capacity != _PyChannel_UNBOUNDED
+           && ch->buffer.length >= (size_t)ch->capacity;
+}
+
+
+/* --- locking -------------------------------------------------------------- */
+
+extern void _PyChannel_LockContended(_PyChannel *ch);
+
+static inline void
+_PyChannel_Lock(_PyChannel *ch)
+{
+    if (!PyMutex_LockFast(&ch->lock._bits)) {
+        _PyChannel_LockContended(ch);
+    }
+}
+
+#ifndef NDEBUG
+extern void _PyChannel_CheckInvariants(_PyChannel *ch);
+#else
+#  define _PyChannel_CheckInvariants(ch)
+#endif
+
+static inline void
+_PyChannel_Unlock(_PyChannel *ch)
+{
+    _PyChannel_CheckInvariants(ch);
+    PyMutex_Unlock(&ch->lock);
+}
+
+
+/* --- operations and items ------------------------------------------------- */
+
+/* Finish every live operation of a side: those that wait through `end`, or, if
+   that is NULL, all. */
+extern void _PyChannel_FinishAll(_PyChannel *ch, _PyChannel_Side side,
+                                 const _PyChannelEnd *end,
+                                 _PyChannel_Status status, _PyWaiter **woken);
+
+/* Hand buffered items to receivers that wait, until so many are waking. */
+extern void _PyChannel_HandOver(_PyChannel *ch, int limit, _PyWaiter **woken);
+
+/* Return the items that nobody is left to receive: no receiving end is open, or
+   all open ends are in these items.  To be destroyed with the lock free. */
+extern _PyRing _PyChannel_TakeOrphans(_PyChannel *ch);
+
+/* As _PyChannel_TakeItems(), for one channel. */
+extern void _PyChannel_TakeItemsOf(_PyChannel *ch,
+                                   int (*take)(_PyChannelItem, void *),
+                                   void *arg, _PyWaiter **woken);
+
+/* The threads that wait do not exist any more. */
+extern void _PyChannel_ForgetWaiting(_PyChannel *ch);
+
+#endif /* !Py_XXSUBINTERPRETERS_CHANNEL_PRIVATE_H */
