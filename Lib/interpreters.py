@@ -145,6 +145,12 @@ def _pack_call(callable, args, kwargs):
     return _engine.pack((callable, args, kwargs), '(callable, args, kwargs)')
 
 
+def _give_back(held):
+    """Give back the references to the interpreters in the list."""
+    while held:
+        _engine.decref(held.pop())
+
+
 class Interpreter:
     """An interpreter of this process.
 
@@ -175,20 +181,18 @@ class Interpreter:
             self._id = id
             self._whence = _WHENCE[whence]
             self._name = None
+            # An exception from a signal handler may come between any two of
+            # these: then a reference may be kept, but none is given back twice.
+            held = []
+            weakref.finalize(self, _give_back, held).atexit = False
             try:
                 _engine.incref(id)
+                held.append(id)
             except InterpreterNotFoundError:
                 # Those that were created by other means, and never imported
                 # the engine, are only shown; nothing is to be kept alive.
                 if owned:
                     raise
-            else:
-                try:
-                    ref = weakref.finalize(self, _engine.decref, id)
-                except BaseException:
-                    _engine.decref(id)
-                    raise
-                ref.atexit = False
             # A finalizer or signal handler that ran meanwhile in this thread
             # may have come here first.
             return cls._known.setdefault(id, self)

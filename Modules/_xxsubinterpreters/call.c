@@ -121,7 +121,7 @@ run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
     PyObject *result = NULL;
     if (obj != NULL) {
         _PyInterp_BeginInterruptible(visit);
-        _PySignals_Begin(signals, visit);
+        _PySignals_Begin(signals);
         result = act(kind, obj);
         _PySignals_End(signals);
         _PyInterp_EndInterruptible(visit);
@@ -165,10 +165,11 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     if (_PyInterp_Enter(id, &visit) < 0) {
         return NULL;
     }
-    _PySignals_Visit signals = {0};
+    _PySignals_Visit signals;
+    _PySignals_Enter(&signals, &visit);
     run(&visit, &signals, kind, payload, &out);
     _PyInterp_Leave(&visit);
-    if (_PySignals_Raise(&signals, out.interrupted)) {
+    if (_PySignals_Leave(&signals, out.interrupted)) {
         _PyXI_ClearExcInfo(&out.excinfo);
         return NULL;
     }

@@ -7,8 +7,8 @@
 
    1. Live operations wait on one side only, unless they are cases of one
       select.
-   2. If a live receiver waits, no item is buffered, or receivers are waking that
-      will see to it.
+   2. If a live receiver waits, no item is buffered, or a receiver is waking
+      (ch->waking > 0), which will see to it.
    3. If a live sender waits, the buffer is full (a rendezvous channel's always
       is), and a receiving end is open.
    4. If a live receiver waits, a sending end is open.
@@ -45,7 +45,7 @@
    the lock takes its cache line, and the fields beside it, away from the holder,
    who is likely to want it again at once.  Staying away for several operations
    of the other side makes the line change places less often. */
-#define LOCK_PAUSES 150
+#define LOCK_PAUSE_NS 2000
 #define LOCK_LOOKS 20
 
 void
@@ -53,9 +53,7 @@ _PyChannel_LockContended(_PyChannel *ch)
 {
     if (_PyWaiter_Processors() > 1) {
         for (int i = 0; i < LOCK_LOOKS; i++) {
-            for (int k = 0; k < LOCK_PAUSES; k++) {
-                _PyWaiter_RelaxCPU();
-            }
+            _PyWaiter_Pause(LOCK_PAUSE_NS);
             if (_Py_atomic_load_uint8_relaxed(&ch->lock._bits) == _Py_UNLOCKED
                 && PyMutex_LockFast(&ch->lock._bits))
             {
@@ -153,15 +151,15 @@ claim_first(_PyChannel *ch, _PyChannel_Side side)
 }
 
 /* Finish an operation that was claimed.  Its thread may return at once and take
-   `op` with it. */
-static void
+   `op` with it, unless this returns true: then it sleeps, and will be woken. */
+static int
 finish(_PyChannel *ch, _PyChannelOp *op, _PyChannel_Status status,
        _PyWaiter **woken)
 {
     dequeue(ch, op);
     op->status = status;
     op->waiter->result = op;
-    _PyWaiter_Fire(op->waiter, woken);
+    return _PyWaiter_Fire(op->waiter, woken);
 }
 
 /* Take an operation off whose waiter is claimed.  Takes the lock. */
@@ -312,6 +310,7 @@ claim_receiver(_PyChannel *ch)
     while (ch->waking >= most_waking() && !_PyChannel_IsFull(ch) && q->first != NULL) {
         if (!_PyWaiter_IsClaimed(q->first->waiter)) {
             if (_PyWaiter_MustBeWoken(q->first->waiter)) {
+                ch->preferred = 0;
                 return NULL;
             }
             break;
@@ -326,10 +325,8 @@ claim_receiver(_PyChannel *ch)
 static void
 finish_receiver(_PyChannel *ch, _PyChannelOp *op, _PyWaiter **woken)
 {
-    _PyWaiter *before = *woken;
-    finish(ch, op, _PyChannel_OK, woken);
-    if (*woken != before && (*woken)->port == NULL) {
-        /* It sleeps, so it is still there. */
+    if (finish(ch, op, _PyChannel_OK, woken)) {
+        /* The thread sleeps, so `op` is still there. */
         op->waking = 1;
         ch->waking++;
     }
@@ -372,7 +369,6 @@ is_back(_PyChannelOp *op)
     op->waking = 0;
     ch->waking--;
     _PyChannel_HandOver(ch, most_waking(), &woken);
-    refill(ch, &woken);
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
 }
@@ -517,14 +513,19 @@ _PyChannel_Wait(_PyChannelOp *op, PyTime_t deadline,
                 const _PyWaiter_Breakers *breakers)
 {
     _PyWaiter_Result result = _PyWaiter_Wait(op->waiter, deadline, breakers);
-    if (result != _PyWaiter_FIRED) {
-        withdraw(op);
-        op->status = unsuccessful(result);
+    if (result == _PyWaiter_FIRED) {
+        if (op->waking) {
+            is_back(op);
+        }
+        return op->status;
     }
-    else if (op->waking) {
-        is_back(op);
+    withdraw(op);
+    if (result == _PyWaiter_TIMEOUT
+        && begin(op, NULL) != _PyChannel_WOULD_BLOCK)
+    {
+        return op->status;          /* it had been left asleep, see most_waking() */
     }
-    return op->status;
+    return op->status = unsuccessful(result);
 }
 
 Py_ssize_t
@@ -689,7 +690,15 @@ _PyChannel_SelectWait(_PyChannelSelect *select, PyTime_t deadline,
     }
     if (result != _PyWaiter_FIRED) {
         *status = unsuccessful(result);
-        return NULL;
+        if (result != _PyWaiter_TIMEOUT) {
+            return NULL;
+        }
+        /* A receiver may have been left asleep, see most_waking(). */
+        _PyChannelOp *op = select_begin(select, NULL);
+        if (op != NULL) {
+            *status = op->status;
+        }
+        return op;
     }
     _PyChannelOp *op = waiter->result;
     if (op->waking) {

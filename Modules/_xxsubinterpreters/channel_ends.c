@@ -217,6 +217,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
             _PyChannel_FinishAll(ch, side, end, _PyChannel_END_CLOSED,
                                  &woken);
             if (--ch->open[side] == 0) {
+                /* Receivers that were left asleep get what there is first. */
                 _PyChannel_HandOver(ch, INT_MAX, &woken);
                 _PyChannel_FinishAll(ch, _PyChannel_Other(side), NULL,
                                      _PyChannel_CLOSED, &woken);

@@ -17,26 +17,26 @@ struct op_queue {
 };
 
 /* Both sides write the fields that an operation needs, so what it costs is the
-   number of cache lines that change places.  The first one is enough to hand an
-   item over, the second one is for the buffer. */
+   number of cache lines that change places.  The first one has what handing an
+   item over writes, the second one what buffering does. */
 struct _PyChannel {
     _Alignas(CACHE_LINE)
     PyMutex lock;
     uint8_t is_queue;               /* never changes */
     int tag;                        /* of a queue, for its users; never changes */
-    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED; never changes */
     Py_ssize_t open[2];             /* open ends of each side */
     struct op_queue waiting[2];
+    int waking;                     /* see most_waking() */
+    int preferred;                  /* see claim_receiver() */
 
+    Py_ssize_t capacity;            /* or _PyChannel_UNBOUNDED; never changes */
     _PyRing buffer;
     size_t reserved;                /* places kept for items given back */
     Py_ssize_t own_ends;            /* open ends inside buffered items */
     Py_ssize_t blocked;             /* senders waiting, without select cases */
-    Py_ssize_t refs;                /* ends, closed ones included, and others */
 
+    Py_ssize_t refs;                /* ends, closed ones included, and others */
     int64_t id;                     /* never changes */
-    int waking;                     /* see most_waking() */
-    int preferred;                  /* see claim_receiver() */
     void *allocated;                /* what to free */
 
     /* Covered by the list's lock. */

@@ -9,18 +9,31 @@
 #include "mainthread.h"
 #include "signals.h"
 
-static _Py_thread_local _PySignals_Visit *innermost = NULL;
+/* The innermost visit of this thread, also if it is to where the thread was. */
+static _Py_thread_local _PySignals_Visit *current = NULL;
+
+/* The thread state that runs in the visit. */
+static PyThreadState *
+inside(const _PySignals_Visit *v)
+{
+    return v->visit->tstate != NULL ? v->visit->tstate : v->visit->home;
+}
 
 /* The visit that began in the main interpreter; NULL if the thread state is not
-   that of a visit of the main thread, or not on a way from there. */
+   that of a visit of the main thread which runs code now, or not on a way from
+   there. */
 static _PySignals_Visit *
 find_base(PyThreadState *tstate)
 {
-    _PySignals_Visit *v = innermost;
-    if (v == NULL || v->visit->tstate != tstate || !_Py_IsMainThread()) {
+    _PySignals_Visit *v = current;
+    if (v == NULL || !v->running || inside(v) != tstate
+        || !_Py_IsMainThread())
+    {
         return NULL;
     }
-    while (v != NULL && !_Py_IsMainInterpreter(v->visit->home->interp)) {
+    while (v != NULL && (v->visit->tstate == NULL
+                         || !_Py_IsMainInterpreter(v->visit->home->interp)))
+    {
         v = v->outer;
     }
     return v;
@@ -58,6 +71,7 @@ handle_at(_PySignals_Visit *base, PyThreadState *tstate)
         Py_XSETREF(base->raised, exc);  /* only the last one, as in a handler */
     }
     home->c_recursion_remaining += taken;
+    remind(home);                       /* of those after one that raised */
     PyThreadState_Swap(tstate);
     return r;
 }
@@ -78,45 +92,54 @@ check_visitor(PyThreadState *tstate)
     return r;
 }
 
-/* Have signal handlers break the eval loop of the innermost visit. */
+/* Have signal handlers break the eval loop of the visit that runs now. */
 static void
-break_innermost(void)
+break_current(void)
 {
     if (!_Py_IsMainThread()) {
         return;
     }
-    if (innermost == NULL) {
+    if (current == NULL) {
         _PyMainThread_SetBreaker(NULL, 0);
         return;
     }
-    PyThreadState *tstate = innermost->visit->tstate;
+    PyThreadState *tstate = inside(current);
     _PyMainThread_SetBreaker(&tstate->eval_breaker, _PY_SIGNALS_PENDING_BIT);
     remind(tstate);
 }
 
 void
-_PySignals_Begin(_PySignals_Visit *self, const _PyInterp_Visit *visit)
+_PySignals_Enter(_PySignals_Visit *self, const _PyInterp_Visit *visit)
 {
-    *self = (_PySignals_Visit){.visit = visit, .outer = innermost};
-    if (visit->tstate != NULL) {        /* else it is at home already */
-        _Py_atomic_store_ptr(&_PySignal_CheckVisitor, check_visitor);
-        innermost = self;
-        break_innermost();
-    }
+    _Py_atomic_store_ptr(&_PySignal_CheckVisitor, check_visitor);
+    *self = (_PySignals_Visit){.visit = visit, .outer = current};
+    current = self;
+}
+
+void
+_PySignals_Begin(_PySignals_Visit *self)
+{
+    assert(current == self);
+    self->running = 1;
+    break_current();
 }
 
 void
 _PySignals_End(_PySignals_Visit *self)
 {
-    if (innermost == self) {
-        innermost = self->outer;
-        break_innermost();
+    assert(current == self);
+    self->running = 0;
+    if (_Py_IsMainThread()) {
+        _PyMainThread_SetBreaker(NULL, 0);  /* its thread state goes soon */
     }
 }
 
 int
-_PySignals_Raise(_PySignals_Visit *self, int ended_with_interrupt)
+_PySignals_Leave(_PySignals_Visit *self, int ended_with_interrupt)
 {
+    assert(current == self);
+    current = self->outer;
+    break_current();
     PyObject *raised = self->raised;
     self->raised = NULL;
     if (!ended_with_interrupt) {
@@ -128,7 +151,7 @@ _PySignals_Raise(_PySignals_Visit *self, int ended_with_interrupt)
         return 1;
     }
     /* On the way back to where it can be raised. */
-    for (_PySignals_Visit *v = innermost; v != NULL; v = v->outer) {
+    for (_PySignals_Visit *v = current; v != NULL; v = v->outer) {
         if (v->raised != NULL) {
             PyErr_SetNone(PyExc_KeyboardInterrupt);
             return 1;

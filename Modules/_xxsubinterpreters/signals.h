@@ -6,8 +6,8 @@
    the other interpreter gets a KeyboardInterrupt, and if it ends with that, the
    exception itself goes on in the main interpreter.
 
-   The functions need an attached thread state.  In other threads than the main
-   one they do nothing. */
+   The functions need an attached thread state.  Only the main thread handles
+   signals; in others nothing comes of it. */
 
 #ifndef Py_XXSUBINTERPRETERS_SIGNALS_H
 #define Py_XXSUBINTERPRETERS_SIGNALS_H
@@ -15,23 +15,26 @@
 #include "Python.h"
 #include "interp.h"
 
-/* A visit, while the code runs that it is made for. */
 typedef struct _PySignals_Visit {
     const _PyInterp_Visit *visit;
+    int running;                    /* the code that the visit is made for */
     PyObject *raised;               /* by a handler; belongs to where the visit
                                        began, which is the main interpreter */
     struct _PySignals_Visit *outer; /* of the same thread */
 } _PySignals_Visit;
 
-/* Around that code, in the interpreter that is visited. */
-extern void _PySignals_Begin(_PySignals_Visit *self,
+/* To be called when the visit has begun. */
+extern void _PySignals_Enter(_PySignals_Visit *self,
                              const _PyInterp_Visit *visit);
+
+/* Around the code that the visit is made for.  Signals that come before or after
+   that wait: what the engine does then is not broken. */
+extern void _PySignals_Begin(_PySignals_Visit *self);
 extern void _PySignals_End(_PySignals_Visit *self);
 
-/* To be called once after the visit.  If a handler raised an exception, and the
-   code ended with a KeyboardInterrupt, set what to raise here and return
-   true. */
-extern int _PySignals_Raise(_PySignals_Visit *self, int ended_with_interrupt);
+/* To be called after the visit.  If a handler raised an exception, and the code
+   ended with a KeyboardInterrupt, set what to raise here and return true. */
+extern int _PySignals_Leave(_PySignals_Visit *self, int ended_with_interrupt);
 
 /* Whether PyErr_CheckSignals() runs handlers in this thread state. */
 extern int _PySignals_CanHandle(PyThreadState *tstate);

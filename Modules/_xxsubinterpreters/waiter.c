@@ -106,16 +106,18 @@ _PyWaiter_Looks(const _PyWaiter *waiter)
     return _Py_atomic_load_uint32_relaxed(&waiter->state) == WAITING;
 }
 
-void
+int
 _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken)
 {
     assert(_PyWaiter_IsClaimed(waiter));
     uint32_t before = _Py_atomic_exchange_uint32(&waiter->state, FIRED);
     assert(before == WAITING || before == SLEEPING);
-    if (before == SLEEPING) {
-        waiter->next_woken = *woken;
-        *woken = waiter;
+    if (before == WAITING) {
+        return 0;
     }
+    waiter->next_woken = *woken;
+    *woken = waiter;
+    return waiter->port == NULL;
 }
 
 void
@@ -151,6 +153,17 @@ now(void)
     PyTime_t t;
     (void)PyTime_MonotonicRaw(&t);
     return t;
+}
+
+void
+_PyWaiter_Pause(PyTime_t ns)
+{
+    PyTime_t end = now() + ns;
+    do {
+        for (int i = 0; i < LOOKS_BETWEEN_CLOCKS; i++) {
+            _PyWaiter_RelaxCPU();
+        }
+    } while (now() < end);
 }
 
 static int

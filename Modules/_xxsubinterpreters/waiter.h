@@ -83,8 +83,8 @@ extern int _PyWaiter_MustBeWoken(const _PyWaiter *waiter);
 extern int _PyWaiter_Looks(const _PyWaiter *waiter);
 
 /* End the wait; the caller claimed it.  Adds it to the list `*woken`, which
-   begins as NULL, if it must be woken. */
-extern void _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken);
+   begins as NULL, if it must be woken.  Return true if that is a thread. */
+extern int _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken);
 extern void _PyWaiter_Wake(_PyWaiter *woken);
 
 /* Look for a very short time, without sleeping, whether the waiter is fired;
@@ -109,6 +109,9 @@ extern void _PyWaiter_AfterForkChild(void);
 
 /* How many processors this process may use. */
 extern int _PyWaiter_Processors(void);
+
+/* Keep the processor busy for about so long, without touching memory. */
+extern void _PyWaiter_Pause(PyTime_t ns);
 
 /* Tell the processor that this is a loop that waits. */
 static inline void

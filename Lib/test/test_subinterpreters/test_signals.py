@@ -55,7 +55,25 @@ class VisitTests(unittest.TestCase):
             def read(recv):
                 import os
                 os.read(os.pipe()[0], 1)
-            for func in wait, wait_for_one, run, sleep, read:
+            def acquire(recv):
+                import threading
+                lock = threading.Lock()
+                lock.acquire()
+                lock.acquire()
+            def wait_for_condition(recv):
+                import threading
+                condition = threading.Condition()
+                with condition:
+                    condition.wait()
+            def get(recv):
+                import queue
+                queue.SimpleQueue().get()
+            def run_loop(recv):
+                import asyncio
+                asyncio.run(asyncio.sleep(10**6))
+            funcs = [wait, wait_for_one, run, sleep, read, acquire,
+                     wait_for_condition, get, run_loop]
+            for func in funcs:
                 try:
                     signal.setitimer(*ALARM)
                     interp.call(func, recv)
@@ -69,7 +87,7 @@ class VisitTests(unittest.TestCase):
                     print('broken')
             print(interp.call(sum, [1, 2]))
             interp.close()
-            ''', *['broken'] * 7, '3')
+            ''', *['broken'] * 11, '3')
 
     def test_the_real_thing(self):
         self.run_script('''
@@ -223,6 +241,65 @@ class VisitTests(unittest.TestCase):
                 return caught
             print(interp.call(wait, recv), len(calls))
             ''', '2 2')
+
+    def test_a_signal_after_one_that_ended_the_code(self):
+        self.run_script('''
+            import os
+            calls = []
+            def raise_it(number, frame):
+                calls.append(number)
+                raise Broken
+            both = [int(signal.SIGUSR1), int(signal.SIGUSR2)]
+            signal.signal(signal.SIGUSR1, raise_it)
+            signal.signal(signal.SIGUSR2,
+                          lambda number, frame: calls.append(number))
+            def run(both):
+                import os, signal
+                signal.pthread_sigmask(signal.SIG_BLOCK, both)
+                for number in both:
+                    os.kill(os.getpid(), number)
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+                while True:
+                    pass
+            try:
+                interp.call(run, both)
+            except Broken:
+                for _ in range(1000):   # Python code handles what is pending
+                    pass
+                print(calls == both)
+            ''', 'True')
+
+    def test_while_the_engine_describes_an_exception(self):
+        # The signal waits until that is done; the code that runs then gets it.
+        self.run_script('''
+            source = """if True:
+                import interpreters, signal
+                class Error(Exception):
+                    def __str__(self):
+                        global armed
+                        if not armed:
+                            armed = True
+                            signal.setitimer(*alarm)
+                            while signal.getitimer(alarm[0])[0]:
+                                pass
+                        return 'described'
+                armed = False
+                def fail():
+                    raise Error
+                def call(interp):
+                    try:
+                        interp.exec('fail()')
+                    except interpreters.ExecutionFailed as exc:
+                        return str(exc)
+                """
+            signal.signal(signal.SIGALRM, raise_broken)
+            interp.prepare_main(alarm=ALARM, interp=interp)
+            interp.exec(source)
+            try:
+                interp.exec('call(interp)')
+            except Broken:
+                print('broken')
+            ''', 'broken')
 
     def test_other_threads_are_left_alone(self):
         self.run_script('''
