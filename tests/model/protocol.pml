@@ -22,6 +22,9 @@
 #ifndef CAPACITY
 #define CAPACITY 0              /* of each channel; ITEMS is as good as none */
 #endif
+#ifndef MOST_WAKING
+#define MOST_WAKING 1           /* of receivers; more are left asleep */
+#endif
 #ifndef SENDING_ENDS
 #define SENDING_ENDS 1          /* of each channel, open at the start: 1 or 2 */
 #endif
@@ -92,6 +95,18 @@
 #define CANCEL_FORGETS_ITEM         26
 #define CANCEL_DOES_NOT_CLAIM       27
 #define REPORTS_TIMEOUT_WHEN_FIRED  28  /* lost the claim, waited for POSTED */
+#define LATE_GIVE_BACK              29  /* when the loop comes to it */
+#define BACK_WITHOUT_HANDING_OVER   30
+#define BACK_NOT_COUNTED            31
+#define SELECT_NOT_BACK             32
+#define WAKING_WHEN_AWAKE           33  /* counted though it never parked */
+#define ASYNC_WAKING                34  /* counted though it is a task's */
+#define LEFT_ASLEEP_WITHOUT_WAKING  35  /* as if none might be woken */
+#define LEFT_ASLEEP_WHEN_FULL       36
+#define PREFERRED_UNCLAIMED         37
+#define NEW_ITEM_FIRST              38  /* handed over before older ones */
+#define CLOSED_WITHOUT_HANDING_OVER 39  /* the last sending end */
+#define CLOSED_BUT_FEW_WOKEN        40  /* ... handing over up to the limit */
 
 #ifndef BUG
 #define BUG 0
@@ -115,6 +130,9 @@
 /* States of a waiter. */
 mtype = { WAITING, PARKED, FIRED, POSTED };
 
+/* Whom an attempt has to look for. */
+mtype = { NOBODY, A_RECEIVER, SENDERS, A_SENDER };
+
 /* How an attempt, a wait or an operation ends. */
 mtype = { OK, CLOSED, END_CLOSED, TIMEOUT, INTR, BROKEN, BLOCKS };
 
@@ -127,7 +145,8 @@ mtype = { OK, CLOSED, END_CLOSED, TIMEOUT, INTR, BROKEN, BLOCKS };
 
 hidden byte touched_after_return, fate_differs_from_report, out_of_order,
             lost_wake_up, left_queued, unlocked_in_disorder, lock_kept,
-            post_left_over, no_slot, item_after_closed, fired_twice, not_fired;
+            post_left_over, no_slot, item_after_closed, fired_twice, not_fired,
+            timed_out_beside_item;
 
 /* ---- What the threads share ---- */
 
@@ -148,7 +167,8 @@ typedef Op {
     byte end;
     byte item;                  /* to send, or received */
     mtype status = BLOCKS;
-    bit queued                  /* covered by the channel's lock */
+    bit queued;                 /* covered by the channel's lock */
+    bit waking                  /* got its item asleep, and is not back */
 };
 
 Waiter waiter[WAITERS];
@@ -160,6 +180,7 @@ chan buffer[CHANNELS] = [ITEMS] of { byte };            /* items */
 chan queue[2 * CHANNELS] = [OPS] of { byte };           /* waiting operations */
 byte open[2 * CHANNELS];                                /* ends open, per side */
 bit closed[4 * CHANNELS];                               /* for each end */
+byte waking[CHANNELS];                                  /* receivers */
 
 #if BREAKER
 bit stop;                       /* the flag */
@@ -212,7 +233,7 @@ inline check_channel(c_, name_)
         if
         :: LIVE(i) && op[i].channel == c_ ->
             must(!closed[op[i].end] && open[QUEUE(c_, OTHER(op[i].side))] > 0, name_);
-            must(op[i].side == SEND || empty(buffer[c_]), name_);
+            must(op[i].side == SEND || empty(buffer[c_]) || waking[c_] > 0, name_);
             must(op[i].side == RECV || len(buffer[c_]) >= CAPACITY, name_);
             for (j : 0 .. OPS - 1) {
                 must(!LIVE(j) || op[j].channel != c_ || op[j].side == op[i].side ||
@@ -221,6 +242,14 @@ inline check_channel(c_, name_)
         :: else
         fi
     }
+    j = waking[c_];
+    for (i : 0 .. OPS - 1) {
+        if
+        :: op[i].waking && op[i].channel == c_ -> must(j > 0, name_); j--
+        :: else
+        fi
+    }
+    must(j == 0, name_);
     i = 0;
     j = 0
 }
@@ -248,11 +277,26 @@ inline received(t_, item_)
     fate[item_] = TAKEN_BY(t_)
 }
 
+/* An item leaves the channel.  One sender's items leave it in order. */
+inline leaves(c_, item_)
+{
+#ifndef ANY_ORDER
+    for (i : 1 .. ITEMS) {
+        must(i >= item_ || SENDER(i) != SENDER(item_) || !(buffer[c_]??[eval(i)]),
+             out_of_order)
+    }
+    i = 0
+#else
+    skip
+#endif
+}
+
 /* When nothing can happen any more. */
 inline check_rest()
 {
     for (i : 0 .. CHANNELS - 1) {
-        must(!locked[i], lock_kept)
+        must(!locked[i], lock_kept);
+        must(waking[i] == 0, lost_wake_up)
     }
 #if BREAKER
     must(!parked_lock, lock_kept);
@@ -297,6 +341,7 @@ inline check_rest()
 #define LOCALS                                                            \
     byte x;             /* the operation it works on */                   \
     mtype outcome = BLOCKS;                                               \
+    mtype look = NOBODY;                                                  \
     byte got;           /* the item received */                           \
     byte o, hit = NONE; /* operations of others */                        \
     byte wake;          /* waiters to wake after unlocking: a set of bits */ \
@@ -409,6 +454,150 @@ inline post()
     }
 }
 
+/* ---- Whom to serve, with the lock held ---- */
+
+#define ENOUGH_WAKING(c) ((waking[c] >= MOST_WAKING || BUG == LEFT_ASLEEP_WITHOUT_WAKING) && \
+                          (len(buffer[c]) < CAPACITY || BUG == LEFT_ASLEEP_WHEN_FULL))
+
+/* Find a receiver to hand an item to.  None, if the item is to be buffered: as
+   many are waking as may be, and the first that waits would have to be woken. */
+inline claim_receiver(c_)
+{
+    /* The one that came last, if it has not begun to sleep, and if it was not
+       preferred too often. */
+    atomic {
+        if
+        :: len(queue[QUEUE(c_, RECV)]) > 1 ->
+            j = len(queue[QUEUE(c_, RECV)]);
+            do
+            :: j > 0 ->
+                j--;
+                queue[QUEUE(c_, RECV)]?o;
+                queue[QUEUE(c_, RECV)]!o        /* in the end they are as before */
+            :: else -> break
+            od;
+            touch(WAITER_OF(o));
+            if
+            :: waiter[WAITER_OF(o)].state == WAITING -> hit = o
+            :: true
+            fi;
+            o = 0
+        :: else
+        fi;
+        won = hit == NONE && !ENOUGH_WAKING(c_)         /* claim the first? */
+    };
+    if
+    :: hit != NONE ->
+        atomic {
+            touch(WAITER_OF(hit));
+            try_claim(WAITER_OF(hit));
+            if
+            :: won || BUG == PREFERRED_UNCLAIMED ->
+                printf("    claims waiter %d, which came last\n", WAITER_OF(hit));
+                queue[QUEUE(c_, RECV)]??eval(hit);
+                op[hit].queued = 0
+            :: else -> hit = NONE
+            fi;
+            won = 0
+        }
+    :: else
+    fi;
+    if
+    :: hit == NONE && !won -> look_at_first(c_)
+    :: else
+    fi;
+    if
+    :: won -> won = 0; claim_first(QUEUE(c_, RECV))
+    :: else
+    fi
+}
+
+/* Is the first receiver to be claimed (won), or to be left asleep?  The dead
+   ones before it are taken off. */
+inline look_at_first(c_)
+{
+    do
+    :: atomic { !ENOUGH_WAKING(c_) || len(queue[QUEUE(c_, RECV)]) == 0 -> won = 1; break }
+    :: atomic { ENOUGH_WAKING(c_) && len(queue[QUEUE(c_, RECV)]) > 0 ->
+            queue[QUEUE(c_, RECV)]?<o>;
+            touch(WAITER_OF(o));
+            if
+            :: waiter[WAITER_OF(o)].claimed ->
+                queue[QUEUE(c_, RECV)]?o;
+                op[o].queued = 0;
+                o = 0
+            :: else -> won = 1
+            fi
+        };
+        if
+        :: won ->
+            atomic {
+                touch(WAITER_OF(o));
+                won = waiter[WAITER_OF(o)].state != PARKED || WAITER_OF(o) >= THREADS;
+                o = 0;
+                break
+            }
+        :: else
+        fi
+    od
+}
+
+/* In an atomic block: fire a receiver that has its item. */
+inline finish_receiver(o_)
+{
+    won = waiter[WAITER_OF(o_)].state == PARKED &&
+          (WAITER_OF(o_) < THREADS || BUG == ASYNC_WAKING);
+    fire(o_, OK);
+    if
+    :: won ->
+        /* It sleeps, so it is still there. */
+        op[o_].waking = 1;
+        waking[op[o_].channel]++
+    :: else
+    fi;
+    won = 0
+}
+
+/* Hand buffered items to receivers that wait, until so many are waking. */
+inline hand_over(c_, limit_)
+{
+    do
+    :: atomic { len(buffer[c_]) == 0 || waking[c_] >= limit_ ||
+                len(queue[QUEUE(c_, RECV)]) == 0 -> break }
+    :: else ->
+        claim_first(QUEUE(c_, RECV));
+        atomic {
+            if
+            :: hit != NONE ->
+                buffer[c_]?op[hit].item;
+                leaves(c_, op[hit].item);
+                finish_receiver(hit);
+                hit = NONE
+            :: else
+            fi
+        }
+    od
+}
+
+/* Move the items of waiting senders into the room that a receiver made. */
+inline refill(c_)
+{
+    do
+    :: atomic { len(buffer[c_]) >= CAPACITY || len(queue[QUEUE(c_, SEND)]) == 0 -> break }
+    :: else ->
+        claim_first(QUEUE(c_, SEND));
+        atomic {
+            if
+            :: hit != NONE ->
+                buffer[c_]!op[hit].item;
+                fire(hit, OK);
+                hit = NONE
+            :: else
+            fi
+        }
+    od
+}
+
 /* ---- One attempt, with the lock held ---- */
 
 #define CHANNEL (op[x].channel)
@@ -421,40 +610,53 @@ inline try_op()
         printf("    has the lock of channel %d and tries\n", CHANNEL);
         outcome = BLOCKS;
         hit = NONE;
-        won = 1;                /* look for someone on the other side? */
         if
         :: closed[op[x].end] && BUG != CLOSED_END_NOT_CHECKED ->
-            outcome = END_CLOSED;
-            won = 0
+            outcome = END_CLOSED
         :: else ->
             if
             :: SIDE == SEND && open[QUEUE(CHANNEL, RECV)] == 0 ->
-                outcome = CLOSED;
-                won = 0
+                outcome = CLOSED
             :: SIDE == RECV && len(buffer[CHANNEL]) > 0 && BUG != SENDER_BEFORE_BUFFER ->
                 buffer[CHANNEL]?got;
+                leaves(CHANNEL, got);
                 outcome = OK;
-                won = len(buffer[CHANNEL]) < CAPACITY && BUG != NO_REFILL
-            :: else
+                look = (BUG != NO_REFILL -> SENDERS : NOBODY)
+            :: else ->
+                look = (SIDE == SEND -> A_RECEIVER : A_SENDER)
             fi
+        fi;
+        if
+        :: look != NOBODY && len(queue[QUEUE(CHANNEL, OTHER(SIDE))]) == 0 -> look = NOBODY
+        :: else
         fi
     };
     if
-    :: won -> won = 0; claim_first(QUEUE(CHANNEL, OTHER(SIDE)))
-    :: else
+    :: look == A_RECEIVER -> claim_receiver(CHANNEL)
+    :: look == SENDERS -> refill(CHANNEL)
+    :: look == A_SENDER -> claim_first(QUEUE(CHANNEL, SEND))
+    :: look == NOBODY
     fi;
+    look = NOBODY;
     atomic {
         if
         :: hit != NONE && SIDE == SEND ->               /* hand it over */
             if
             :: BUG == FIRED_BEFORE_HANDOVER -> exchange(WAITER_OF(hit))
-            :: else -> op[hit].item = op[x].item; fire(hit, OK)
+            :: else ->
+                if
+                :: len(buffer[CHANNEL]) == 0 || BUG == NEW_ITEM_FIRST ->
+                    op[hit].item = op[x].item
+                :: else ->      /* those that came earlier go first */
+                    buffer[CHANNEL]?op[hit].item;
+                    buffer[CHANNEL]!op[x].item
+                fi;
+                leaves(CHANNEL, op[hit].item);
+                finish_receiver(hit)
             fi
-        :: hit != NONE && SIDE == RECV && outcome == OK ->
-            buffer[CHANNEL]!op[hit].item;               /* there is room now */
-            fire(hit, OK)
-        :: hit != NONE && SIDE == RECV && outcome == BLOCKS ->
+        :: hit != NONE && SIDE == RECV ->               /* rendezvous */
             got = op[hit].item;
+            leaves(CHANNEL, got);
             fire(hit, OK)
         :: hit == NONE && SIDE == SEND && outcome == BLOCKS &&
            len(buffer[CHANNEL]) < CAPACITY ->
@@ -488,13 +690,20 @@ inline try_op()
     :: else
     fi;
 #endif
+#if BUG == WAKING_WHEN_AWAKE
+    if
+    :: hit != NONE && SIDE == SEND ->
+        atomic {
+            touch(WAITER_OF(hit));
+            if
+            :: !op[hit].waking -> op[hit].waking = 1; waking[CHANNEL]++
+            :: else
+            fi
+        }
+    :: else
+    fi;
+#endif
     hit = NONE
-}
-
-inline enqueue(o_)
-{
-    op[o_].queued = 1;
-    queue[QUEUE(op[o_].channel, op[o_].side)]!o_
 }
 
 /* Take an operation off its queue, unless others have.  The flag is covered
@@ -526,6 +735,10 @@ inline give_up(why_)
         if
         :: won || BUG == LOST_CLAIM_IGNORED ->
             printf("thread %d gives up: %e\n", me, why_);
+#ifdef NO_TIMEOUT_BESIDE_ITEM
+            must(op[OP(me, 0)].side == SEND || len(buffer[op[OP(me, 0)].channel]) == 0,
+                 timed_out_beside_item);
+#endif
             outcome = why_
         :: else ->
             printf("thread %d cannot give up\n", me);
@@ -744,9 +957,37 @@ inline operate()
     };
     unlock_held();
     if
-    :: outcome == BLOCKS -> wait(); read_outcome(); take_off_others()
+    :: outcome == BLOCKS ->
+        wait();
+        read_outcome();
+        take_off_others();
+        if
+        :: slept && (n == 1 || BUG != SELECT_NOT_BACK) -> is_back()
+        :: else
+        fi
     :: else -> post_all()
     fi
+}
+
+/* A receiver that got its item asleep sees to those that still sleep. */
+inline is_back()
+{
+    atomic {
+        lock(CHANNEL);
+        printf("thread %d is back\n", me);
+        op[x].waking = 0;
+        if
+        :: BUG != BACK_NOT_COUNTED -> waking[CHANNEL]--
+        :: else
+        fi
+    };
+    if
+    :: BUG != BACK_WITHOUT_HANDING_OVER -> hand_over(CHANNEL, MOST_WAKING)
+    :: else
+    fi;
+    refill(CHANNEL);
+    unlock(CHANNEL);
+    post_all()
 }
 
 inline read_outcome()
@@ -760,6 +1001,7 @@ inline read_outcome()
             x = waiter[me].fired_op;
             must(x != NONE, not_fired);
             outcome = op[x].status;
+            slept = op[x].waking;
             if
             :: SIDE == RECV -> got = op[x].item
             :: else
@@ -811,13 +1053,15 @@ inline return_from_operation()
             op[OP(me, k)].side = 0;
             op[OP(me, k)].end = 0;
             op[OP(me, k)].item = 0;
-            op[OP(me, k)].status = BLOCKS
+            op[OP(me, k)].status = BLOCKS;
+            op[OP(me, k)].waking = 0
         }
         got = 0;
         x = 0;
         k = 0;
         timed = 0;
         lost = 0;
+        slept = 0;
         involved = 0;
         n = 0
     }
@@ -870,6 +1114,12 @@ inline close_end()
     fi;
     if
     :: open[QUEUE(x, (end / 2) % 2)] == 0 && BUG != OTHER_SIDE_NOT_WOKEN ->
+        if
+        :: BUG == CLOSED_BUT_FEW_WOKEN -> hand_over(x, MOST_WAKING)
+        :: BUG != CLOSED_BUT_FEW_WOKEN && BUG != CLOSED_WITHOUT_HANDING_OVER ->
+            hand_over(x, NONE)          /* no limit */
+        :: else
+        fi;
         close_queue(QUEUE(x, OTHER((end / 2) % 2)), true, CLOSED)
     :: else
     fi;
@@ -903,6 +1153,7 @@ proctype Thread(byte me)
     byte end = NONE;            /* to be closed */
     bit timed;                  /* there is a deadline */
     bit lost;                   /* the claim, when giving up */
+    bit slept;                  /* while it was handed its item */
 
     do
     :: step == STEPS -> break
@@ -990,7 +1241,7 @@ proctype Signal()
 #if ASYNCS
 /* An event loop with some receives from channel 0.  Any of them may be
    cancelled at any time.  When it is too late for that, its item is given
-   back: FIX_... say when and where to. */
+   back at once, to the front or, with FIX_GIVE_BACK_IN_ORDER, to its place. */
 
 #define WAITER(nr) (THREADS + (nr))
 #define LOOP THREADS            /* as a receiver */
@@ -1065,15 +1316,15 @@ inline cancel(nr_)
         won = 0;
         take_off(OP(WAITER(nr_), 0));
         forget(nr_)
+    :: !won && BUG == LATE_GIVE_BACK -> cancelled = cancelled | BIT(nr_)
     :: else ->
-        cancelled = cancelled | BIT(nr_);
-#ifdef FIX_GIVE_BACK_AT_ONCE
-        /* Who claimed it hands the item over under the same lock. */
+        /* Who claimed it is about to post it, and needs nothing of ours. */
+        completions??eval(WAITER(nr_));
         lock(0);
         give_back(OP(WAITER(nr_), 0));
         unlock(0);
-        post_all()
-#endif
+        post_all();
+        forget(nr_)
     fi
 }
 
@@ -1119,7 +1370,8 @@ inline give_back(x_)
                 fate[got] = DESTROYED
             :: hit != NONE ->
                 op[hit].item = got;
-                fire(hit, OK)
+                leaves(0, got);
+                finish_receiver(hit)
             :: else -> put_back()
             fi;
             hit = NONE;
@@ -1164,14 +1416,11 @@ inline complete(nr_)
             to_cancel = to_cancel & ~BIT(nr_)
         }
     :: else ->
-#ifndef FIX_GIVE_BACK_AT_ONCE
-        lock(0);
-        give_back(OP(WAITER(nr_), 0));
-        unlock(0);
-        post_all()
-#else
-        skip
-#endif
+        assert(BUG == LATE_GIVE_BACK);
+        lock(0);                                /* BUG */
+        give_back(OP(WAITER(nr_), 0));          /* BUG */
+        unlock(0);                              /* BUG */
+        post_all()                              /* BUG */
     fi;
     forget(nr_)
 }
