@@ -99,6 +99,8 @@ class VisitTests(unittest.TestCase):
             def wait(entered, recv):
                 entered.send(None)
                 recv.recv()
+            # It is ignored where a shell started the tests in the background.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             thread = threading.Thread(target=interrupt, args=[entered_recv])
             thread.start()
             try:
