@@ -95,24 +95,31 @@ SCENARIOS = [
 WEAKNESSES = [
     Check('two-give-backs-swap', 'async_order_two', (), 'out_of_order'),
     Check('give-back-after-others-closed', 'async_last_item_two', (), 'item_after_closed'),
-    Check('timeout-beside-item', 'waking', ('CAPACITY=3', 'NO_TIMEOUT_BESIDE_ITEM'),
-          'timed_out_beside_item'),
 ]
 
 # Without this the first thing found would be the state at an unlock.
 LATER = 'NOT_AT_UNLOCK'
 
+# Without this it would be a post that came before the return.
+FURTHER = 'POST_MAY_BE_LEFT'
+
 MUTATIONS = [
-    mutation('NO_CLAIM_WHEN_GIVING_UP', 'rendezvous', finds='touched_after_return'),
-    mutation('LOST_CLAIM_IGNORED', 'rendezvous', finds='touched_after_return'),
+    mutation('NO_CLAIM_WHEN_GIVING_UP', 'rendezvous', finds='post_left_over'),
+    mutation('NO_CLAIM_WHEN_GIVING_UP', 'rendezvous', FURTHER,
+             finds='fate_differs_from_report'),
+    mutation('LOST_CLAIM_IGNORED', 'rendezvous', finds='post_left_over'),
+    mutation('LOST_CLAIM_IGNORED', 'rendezvous', FURTHER, finds='fate_differs_from_report'),
     mutation('REPORTS_TIMEOUT_WHEN_FIRED', 'async_full', finds='fate_differs_from_report'),
-    mutation('RETURNS_WHEN_FIRED', 'rendezvous', finds='touched_after_return'),
-    mutation('RETURNS_WHEN_POSTED', 'rendezvous', finds='touched_after_return'),
+    mutation('RETURNS_WHEN_FIRED', 'rendezvous', finds='post_left_over'),
+    mutation('RETURNS_WHEN_FIRED', 'rendezvous', FURTHER, finds='touched_after_return'),
+    mutation('RETURNS_WHEN_POSTED', 'rendezvous', finds='post_left_over'),
+    mutation('RETURNS_WHEN_POSTED', 'rendezvous', FURTHER, finds='touched_after_return'),
     mutation('NOT_TAKEN_OFF', 'rendezvous', finds='left_queued'),
     mutation('SELECT_NOT_TAKEN_OFF', 'select_receive', finds='left_queued'),
     mutation('UNLOCKS_BEFORE_ENQUEUE', 'rendezvous', finds='unlocked_in_disorder'),
     mutation('UNLOCKS_BEFORE_ENQUEUE', 'rendezvous', LATER, finds='lost_wake_up'),
-    mutation('DEAD_OPERATIONS_USED', 'rendezvous', finds='touched_after_return'),
+    mutation('DEAD_OPERATIONS_USED', 'rendezvous', finds='post_left_over'),
+    mutation('DEAD_OPERATIONS_USED', 'rendezvous', FURTHER, finds='fate_differs_from_report'),
     mutation('FIRED_BEFORE_HANDOVER', 'rendezvous', finds='not_fired'),
     mutation('SEMAPHORE_READ_LATE', 'signal', finds='touched_after_return'),
     mutation('EVERY_POST_IS_OURS', 'signal', finds='not_fired'),
@@ -153,6 +160,9 @@ MUTATIONS = [
     mutation('CLOSED_WITHOUT_HANDING_OVER', 'waking_close', 'CAPACITY=2',
              finds='item_after_closed'),
     mutation('CLOSED_BUT_FEW_WOKEN', 'waking_close', 'CAPACITY=2', finds='item_after_closed'),
+    mutation('NOT_TRIED_AGAIN', 'waking', 'CAPACITY=3', finds='timed_out_beside_item'),
+    mutation('NOT_TRIED_AGAIN', 'waking_select', finds='timed_out_beside_item'),
+    mutation('SELECT_TRIES_ONE_AGAIN', 'waking_select', finds='timed_out_beside_item'),
 ]
 
 

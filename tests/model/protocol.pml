@@ -107,6 +107,8 @@
 #define NEW_ITEM_FIRST              38  /* handed over before older ones */
 #define CLOSED_WITHOUT_HANDING_OVER 39  /* the last sending end */
 #define CLOSED_BUT_FEW_WOKEN        40  /* ... handing over up to the limit */
+#define NOT_TRIED_AGAIN             41  /* after the deadline */
+#define SELECT_TRIES_ONE_AGAIN      42  /* only one of the cases */
 
 #ifndef BUG
 #define BUG 0
@@ -723,6 +725,14 @@ inline take_off(o_)
 
 /* ---- Waiting ---- */
 
+#define ITEM_FOR(o) (op[o].side == RECV && len(buffer[op[o].channel]) > 0)
+
+/* Is an item buffered that the thread could receive?  To be known in the end. */
+inline look_beside()
+{
+    beside = ITEM_FOR(OP(me, 0)) || ITEM_FOR(OP(me, CASES - 1))
+}
+
 /* The thread wants to give up, and may if it can claim its own waiter.  If
    not, somebody is about to fire it, and it waits for that alone. */
 inline give_up(why_)
@@ -735,11 +745,11 @@ inline give_up(why_)
         if
         :: won || BUG == LOST_CLAIM_IGNORED ->
             printf("thread %d gives up: %e\n", me, why_);
-#ifdef NO_TIMEOUT_BESIDE_ITEM
-            must(op[OP(me, 0)].side == SEND || len(buffer[op[OP(me, 0)].channel]) == 0,
-                 timed_out_beside_item);
-#endif
-            outcome = why_
+            outcome = why_;
+            if
+            :: outcome == TIMEOUT -> look_beside()
+            :: else
+            fi
         :: else ->
             printf("thread %d cannot give up\n", me);
             lost = 1
@@ -825,7 +835,9 @@ inline sleep()
             fi
         fi
     :: outcome == BLOCKS && timed && !lost ->
-        give_up(TIMEOUT)                /* or INTR, for EINTR: the same here */
+        give_up(TIMEOUT)
+    :: outcome == BLOCKS && timed && !lost && IS_MAIN(me) && signalled ->
+        give_up(INTR)                   /* EINTR, before the semaphore is posted */
 #if BUG == RETURNS_WHEN_FIRED
     :: lost && waiter[me].state == FIRED -> outcome = FIRED
 #endif
@@ -909,11 +921,9 @@ inline unlock_held()
     od
 }
 
-inline operate()
+/* Try so many of the cases, starting with any. */
+inline try_cases(most_)
 {
-    lock_involved();
-
-    /* Try the cases, starting with any. */
     if
     :: k = 0
     :: n > 1 -> k = 1
@@ -923,12 +933,18 @@ inline operate()
         x = OP(me, k);
         try_op();
         if
-        :: outcome != BLOCKS || left == n -> break
+        :: outcome != BLOCKS || left == most_ -> break
         :: else -> k = 1 - k
         fi
     od;
     left = 0;
-    k = 0;
+    k = 0
+}
+
+inline operate()
+{
+    lock_involved();
+    try_cases(n);
 
     if
     :: BUG == UNLOCKS_BEFORE_ENQUEUE && outcome == BLOCKS ->
@@ -962,6 +978,10 @@ inline operate()
         read_outcome();
         take_off_others();
         if
+        :: outcome == TIMEOUT && BUG != NOT_TRIED_AGAIN -> try_again()
+        :: else
+        fi;
+        if
         :: slept && (n == 1 || BUG != SELECT_NOT_BACK) -> is_back()
         :: else
         fi
@@ -985,8 +1005,24 @@ inline is_back()
     :: BUG != BACK_WITHOUT_HANDING_OVER -> hand_over(CHANNEL, MOST_WAKING)
     :: else
     fi;
-    refill(CHANNEL);
     unlock(CHANNEL);
+    post_all()
+}
+
+/* After the deadline, once more, without waiting: the thread may have been left
+   asleep beside an item. */
+inline try_again()
+{
+    lock_involved();
+    printf("thread %d tries again\n", me);
+    try_cases((BUG == SELECT_TRIES_ONE_AGAIN -> 1 : n));
+    atomic {
+        if
+        :: outcome == BLOCKS -> outcome = TIMEOUT; look_beside()
+        :: else -> beside = 0
+        fi
+    };
+    unlock_held();
     post_all()
 }
 
@@ -1032,7 +1068,10 @@ inline return_from_operation()
             must(!op[OP(me, k)].queued, left_queued)
         }
         printf("thread %d returns: %e, item %d\n", me, outcome, got);
+#ifndef POST_MAY_BE_LEFT
         must(waiter[me].sema == 0 || IS_MAIN(me), post_left_over);
+#endif
+        must(outcome != TIMEOUT || !beside, timed_out_beside_item);
         waiter[me].gone = 1;
         if
         :: outcome == OK && SIDE == SEND -> told_sent[op[x].item] = 1
@@ -1062,6 +1101,7 @@ inline return_from_operation()
         timed = 0;
         lost = 0;
         slept = 0;
+        beside = 0;
         involved = 0;
         n = 0
     }
@@ -1151,9 +1191,10 @@ proctype Thread(byte me)
     byte n, k;                  /* cases */
     byte involved, held;        /* channels: sets of bits */
     byte end = NONE;            /* to be closed */
-    bit timed;                  /* there is a deadline */
+    bit timed;                  /* there is a deadline, or EINTR */
     bit lost;                   /* the claim, when giving up */
     bit slept;                  /* while it was handed its item */
+    bit beside;                 /* an item: look_beside() */
 
     do
     :: step == STEPS -> break
