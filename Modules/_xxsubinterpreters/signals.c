@@ -92,14 +92,16 @@ check_visitor(PyThreadState *tstate)
     return r;
 }
 
-/* Have signal handlers break the eval loop of the visit that runs now. */
+/* Have signal handlers break the eval loop of the innermost visit, while it runs
+   what it is made for.  Not before or after, also if what the engine does then
+   visits other interpreters: the thread state may be freed next. */
 static void
 break_current(void)
 {
     if (!_Py_IsMainThread()) {
         return;
     }
-    if (current == NULL) {
+    if (current == NULL || !current->running) {
         _PyMainThread_SetBreaker(NULL, 0);
         return;
     }
@@ -129,9 +131,7 @@ _PySignals_End(_PySignals_Visit *self)
 {
     assert(current == self);
     self->running = 0;
-    if (_Py_IsMainThread()) {
-        _PyMainThread_SetBreaker(NULL, 0);  /* its thread state goes soon */
-    }
+    break_current();
 }
 
 int

@@ -304,6 +304,38 @@ class VisitTests(unittest.TestCase):
                 print('broken')
             ''', 'broken')
 
+    def test_calls_while_the_engine_describes_an_exception(self):
+        # The thread state of the outer call goes next: no signal handler may
+        # know it any more.  Only ASan would see that.
+        self.run_script('''
+            import random
+            other = interpreters.create()
+            interp.prepare_main(other=other)
+            interp.exec("""if True:
+                class Error(Exception):
+                    def __str__(self):
+                        other.exec('1')
+                        return 'described'
+                """)
+            calls = 0
+            def count(*args):
+                global calls
+                calls += 1
+                # Not periodic: the process could do nothing but be signalled.
+                signal.setitimer(signal.ITIMER_REAL,
+                                 1e-5 + random.random() / 2000)
+            signal.signal(signal.SIGALRM, count)
+            signal.setitimer(signal.ITIMER_REAL, 1e-5)
+            failed = 0
+            for _ in range(200):
+                try:
+                    interp.exec('raise Error')
+                except interpreters.ExecutionFailed as exc:
+                    failed += 'Error: described' in str(exc)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            print(failed, calls > 0)
+            ''', '200 True')
+
     def test_other_threads_are_left_alone(self):
         self.run_script('''
             entered_recv, entered = create_channel()
