@@ -11,12 +11,8 @@
 #include "signals.h"
 
 int
-_PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline)
+_PyBlocking_DeadlineFromSeconds(PyObject *timeout, PyTime_t *deadline)
 {
-    if (timeout == NULL || timeout == Py_None) {
-        *deadline = -1;
-        return 0;
-    }
     PyTime_t t;
     if (_PyTime_FromSecondsObject(&t, timeout, _PyTime_ROUND_TIMEOUT) < 0) {
         return -1;

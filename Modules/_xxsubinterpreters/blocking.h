@@ -9,9 +9,19 @@
 #include "Python.h"
 #include "channel.h"
 
+extern int _PyBlocking_DeadlineFromSeconds(PyObject *timeout, PyTime_t *deadline);
+
 /* Turn a timeout in seconds, or None, into a deadline.  Return 0, or -1 with an
    exception if it is neither, or negative. */
-extern int _PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline);
+static inline int
+_PyBlocking_GetDeadline(PyObject *timeout, PyTime_t *deadline)
+{
+    if (timeout == NULL || timeout == Py_None) {
+        *deadline = -1;
+        return 0;
+    }
+    return _PyBlocking_DeadlineFromSeconds(timeout, deadline);
+}
 
 /* Do the operation.  Blocks until it is done, or until the deadline.  An
    exception is set if the status is SIGNAL or BROKEN, and then only. */

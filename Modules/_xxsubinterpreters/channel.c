@@ -25,10 +25,27 @@
    most_waking()).  A receiver that makes room moves the first waiting
    sender's item into the buffer, so that order is kept.
 
-   The lock of a channel covers every field of it but those that never change,
-   and the `closed` flag of its ends.  Under it nothing is allocated, freed,
-   woken or destroyed.  It is taken without detaching, since its holders never
-   block.  Channels are locked together only in the order of their numbers. */
+   An unbounded channel has a *front*: the oldest of the buffered items, which
+   receivers took out of the buffer in one go.  While it lasts, they touch
+   neither the buffer nor its lock, so that a sender and a receiver get into
+   each other's way once in a batch, not with every item.  Nobody waits with
+   it: any receiver may have what is in it.
+
+   7. If a receiver waits, the front is empty.
+   8. The front holds no ends of the channel itself.
+   9. While places are reserved, no batch is taken.  So either the front is
+      empty, and what is given back goes into the buffer, where its place is; or
+      that item came out of the front, where its place still is.
+
+   A channel has two locks.  The front's covers the front.  The back's covers
+   every other field but those that never change.  The `closed` flag of an end
+   is read under any of them, and written under both.  _PyChannel_Lock() takes
+   both, the front's first; what belongs to senders and to waiting is done under
+   the back's alone.
+
+   Under a lock nothing is allocated, freed, woken or destroyed.  Locks are
+   taken without detaching, since their holders never block.  Channels are
+   locked together only in the order of their numbers. */
 
 #include "Python.h"
 #include "pycore_lock.h"          // PyMutex_LockFlags()
@@ -49,19 +66,19 @@
 #define LOCK_LOOKS 20
 
 void
-_PyChannel_LockContended(_PyChannel *ch)
+_PyChannel_LockContended(PyMutex *lock)
 {
     if (_PyWaiter_Processors() > 1) {
         for (int i = 0; i < LOCK_LOOKS; i++) {
             _PyWaiter_Pause(LOCK_PAUSE_NS);
-            if (_Py_atomic_load_uint8_relaxed(&ch->lock._bits) == _Py_UNLOCKED
-                && PyMutex_LockFast(&ch->lock._bits))
+            if (_Py_atomic_load_uint8_relaxed(&lock->_bits) == _Py_UNLOCKED
+                && PyMutex_LockFast(&lock->_bits))
             {
                 return;
             }
         }
     }
-    PyMutex_LockFlags(&ch->lock, _Py_LOCK_DONT_DETACH);
+    PyMutex_LockFlags(lock, _Py_LOCK_DONT_DETACH);
 }
 
 #ifndef NDEBUG
@@ -95,7 +112,7 @@ _PyChannel_CheckInvariants(_PyChannel *ch)
 #endif
 
 
-/* --- waiting operations: the lock is held --------------------------------- */
+/* --- waiting operations: the back's lock is held -------------------------- */
 
 static void
 enqueue(_PyChannel *ch, _PyChannelOp *op)
@@ -162,20 +179,20 @@ finish(_PyChannel *ch, _PyChannelOp *op, _PyChannel_Status status,
     return _PyWaiter_Fire(op->waiter, woken);
 }
 
-/* Take an operation off whose waiter is claimed.  Takes the lock. */
+/* Take an operation off whose waiter is claimed.  Takes the back's lock. */
 static void
 withdraw(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     if (op->waiting) {
         dequeue(ch, op);
     }
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
 }
 
 
-/* --- the buffer: the lock is held ----------------------------------------- */
+/* --- the buffer: the back's lock is held ---------------------------------- */
 
 static inline Py_ssize_t
 ends_in(_PyChannel *ch, const _PyChannelItem *item)
@@ -205,35 +222,39 @@ pop(_PyChannel *ch, _PyChannelItem *item)
     ch->own_ends -= ends_in(ch, item);
 }
 
-static _PyRing
-take_all(_PyChannel *ch)
-{
-    ch->own_ends = 0;
-    return _PyRing_Take(&ch->buffer);
-}
-
-/* A large ring is given up when it is empty. */
+/* A large ring is given up when it is empty.  Only the front's lock is needed. */
 static _PyChannelItem *
-surplus_ring(_PyChannel *ch)
+surplus_front(_PyChannel *ch)
 {
-    if (ch->buffer.length == 0 && ch->buffer.size > KEPT_RING && ch->reserved == 0) {
-        return take_all(ch).items;
-    }
-    return NULL;
+    return ch->front.length == 0 && ch->front.size > KEPT_RING
+           ? _PyRing_Take(&ch->front).items : NULL;
 }
 
-/* The items that nobody is left to receive: no receiving end is open, or all
-   open ends are in these items. */
-_PyRing
+static _PyChannelItem *
+surplus_buffer(_PyChannel *ch)
+{
+    return ch->buffer.length == 0 && ch->buffer.size > KEPT_RING && ch->reserved == 0
+           ? _PyRing_Take(&ch->buffer).items : NULL;
+}
+
+_PyChannel_Items
 _PyChannel_TakeOrphans(_PyChannel *ch)
 {
     Py_ssize_t open = ch->open[_PyChannel_RECV] + ch->open[_PyChannel_SEND];
-    if (ch->buffer.length > 0
-        && (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends))
-    {
-        return take_all(ch);
+    _PyChannel_Items orphans = {0};
+    if (ch->open[_PyChannel_RECV] == 0 || open == ch->own_ends) {
+        ch->own_ends = 0;
+        orphans.front = _PyRing_Take(&ch->front);
+        orphans.buffer = _PyRing_Take(&ch->buffer);
     }
-    return (_PyRing){0};
+    return orphans;
+}
+
+void
+_PyChannel_DestroyItems(_PyChannel_Items items)
+{
+    _PyRing_Destroy(items.front);
+    _PyRing_Destroy(items.buffer);
 }
 
 static inline int
@@ -242,15 +263,15 @@ ring_is_full(const _PyChannel *ch)
     return ch->buffer.length + ch->reserved >= ch->buffer.size;
 }
 
-/* Make room for one item more, with the lock free; somebody else may take it.
+/* Make room for one item more, with the locks free; somebody else may take it.
    Return -1 when out of memory. */
 static int
 grow_ring(_PyChannel *ch)
 {
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     int full = ring_is_full(ch);
     size_t size = ch->buffer.size > 0 ? 2 * ch->buffer.size : FIRST_RING;
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     if (!full) {
         return 0;
     }
@@ -261,17 +282,17 @@ grow_ring(_PyChannel *ch)
     if (items == NULL) {
         return -1;
     }
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     if (size > ch->buffer.size) {
         items = _PyRing_MoveTo(&ch->buffer, items, size);
     }
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     PyMem_RawFree(items);
     return 0;
 }
 
 
-/* --- whom to serve: the lock is held --------------------------------------- */
+/* --- whom to serve: the back's lock is held ------------------------------- */
 
 /* Waking a thread takes much longer than moving an item, and more threads than
    there are processors do not run anyhow: one that is woken too many takes the
@@ -359,22 +380,23 @@ refill(_PyChannel *ch, _PyWaiter **woken)
     }
 }
 
-/* A receiver is back that was handed an item in its sleep.  Takes the lock. */
+/* A receiver is back that was handed an item in its sleep.  Takes the back's
+   lock. */
 static void
 is_back(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     op->waking = 0;
     ch->waking--;
     _PyChannel_HandOver(ch, most_waking(), &woken);
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     _PyWaiter_Wake(woken);
 }
 
 
-/* --- the two operations: the lock is held --------------------------------- */
+/* --- the two operations: their locks are held ----------------------------- */
 
 /* As a status, and never seen outside: the ring is too small. */
 #define NEEDS_ROOM ((_PyChannel_Status)-1)
@@ -412,6 +434,35 @@ send_locked(_PyChannelOp *op, _PyWaiter **woken)
     return _PyChannel_OK;
 }
 
+/* Take what is buffered as the new front, which is empty, if that is allowed,
+   and worth it. */
+static int
+take_batch(_PyChannel *ch)
+{
+    if (ch->buffer.length == 1 || ch->reserved > 0 || ch->own_ends > 0
+        || ch->waiting[_PyChannel_RECV].first != NULL)
+    {
+        return 0;
+    }
+    assert(ch->front.length == 0);
+    _PyRing batch = ch->buffer;
+    ch->buffer = ch->front;
+    ch->front = batch;
+    return 1;
+}
+
+/* Only the front's lock is needed.  The end is open if there is an item. */
+static inline int
+recv_from_front(_PyChannelOp *op)
+{
+    _PyChannel *ch = op->end->channel;
+    if (ch->front.length == 0 || op->end->closed) {
+        return 0;
+    }
+    _PyRing_Pop(&ch->front, &op->item);
+    return 1;
+}
+
 static _PyChannel_Status
 recv_locked(_PyChannelOp *op, _PyWaiter **woken)
 {
@@ -420,7 +471,14 @@ recv_locked(_PyChannelOp *op, _PyWaiter **woken)
     if (end->closed) {
         return _PyChannel_END_CLOSED;
     }
+    if (recv_from_front(op)) {
+        return _PyChannel_OK;
+    }
     if (ch->buffer.length > 0) {
+        if (ch->has_front && take_batch(ch)) {
+            _PyRing_Pop(&ch->front, &op->item);
+            return _PyChannel_OK;
+        }
         pop(ch, &op->item);
         refill(ch, woken);
         return _PyChannel_OK;
@@ -446,39 +504,113 @@ try_locked(_PyChannelOp *op, _PyWaiter **woken)
 
 /* --- one operation -------------------------------------------------------- */
 
-/* Try it; if it would block, leave it waiting if there is a waiter. */
+/* Leave it waiting if there is a waiter. */
+static inline void
+leave_waiting(_PyChannelOp *op, _PyWaiter *waiter)
+{
+    /* Before it is known to others, who may finish it at any time. */
+    op->status = _PyChannel_WOULD_BLOCK;
+    if (waiter != NULL) {
+        op->waiter = waiter;
+        op->alone = 1;
+        enqueue(op->end->channel, op);
+    }
+}
+
 static _PyChannel_Status
-begin(_PyChannelOp *op, _PyWaiter *waiter)
+begin_send(_PyChannelOp *op, _PyWaiter *waiter)
+{
+    _PyChannel *ch = op->end->channel;
+    _PyWaiter *woken = NULL;
+    _PyChannel_Status status;
+    for (;;) {
+        _PyChannel_LockBack(ch);
+        status = send_locked(op, &woken);
+        if (status != NEEDS_ROOM) {
+            break;
+        }
+        _PyChannel_UnlockBack(ch);
+        if (grow_ring(ch) < 0) {
+            return op->status = _PyChannel_NO_MEMORY;
+        }
+    }
+    if (status == _PyChannel_WOULD_BLOCK) {
+        leave_waiting(op, waiter);
+    }
+    else {
+        op->status = status;
+    }
+    _PyChannel_UnlockBack(ch);
+    _PyWaiter_Wake(woken);
+    return status;
+}
+
+/* A receiver that is faster than the senders finds nothing, and each item has
+   to be handed over to it, which costs both sides more than a buffered one does.
+   So after a batch that was worth it, it stays away once, for a few items more
+   to come.  A channel that carries one item at a time never gets there. */
+#define BATCH_WORTH_IT 4
+#define BATCH_PAUSE_NS 1500
+
+static int
+is_to_pause(_PyChannel *ch, _PyChannel_Status status, const _PyWaiter *waiter)
+{
+    if (ch->front.length >= BATCH_WORTH_IT) {
+        ch->streaming = 1;
+    }
+    else if (ch->streaming && status == _PyChannel_WOULD_BLOCK
+             && waiter != NULL && waiter->port == NULL)
+    {
+        ch->streaming = 0;
+        return _PyWaiter_Processors() > 1;
+    }
+    return 0;
+}
+
+static _PyChannel_Status
+begin_recv(_PyChannelOp *op, _PyWaiter *waiter)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
     _PyChannelItem *surplus = NULL;
     _PyChannel_Status status;
     for (;;) {
-        _PyChannel_Lock(ch);
-        status = try_locked(op, &woken);
-        if (status != NEEDS_ROOM) {
+        if (ch->has_front) {
+            _PyChannel_LockFront(ch);
+            if (recv_from_front(op)) {
+                surplus = surplus_front(ch);
+                _PyChannel_UnlockFront(ch);
+                PyMem_RawFree(surplus);
+                return op->status = _PyChannel_OK;
+            }
+        }
+        _PyChannel_LockBack(ch);
+        status = recv_locked(op, &woken);
+        if (!ch->has_front || !is_to_pause(ch, status, waiter)) {
             break;
         }
         _PyChannel_Unlock(ch);
-        if (grow_ring(ch) < 0) {
-            return op->status = _PyChannel_NO_MEMORY;
-        }
+        _PyWaiter_Pause(BATCH_PAUSE_NS);
     }
-    if (status == _PyChannel_OK) {
-        surplus = surplus_ring(ch);
+    if (status == _PyChannel_WOULD_BLOCK) {
+        leave_waiting(op, waiter);
     }
-    /* Before it is known to others, who may finish it at any time. */
-    op->status = status;
-    if (status == _PyChannel_WOULD_BLOCK && waiter != NULL) {
-        op->waiter = waiter;
-        op->alone = 1;
-        enqueue(ch, op);
+    else {
+        op->status = status;
+        surplus = surplus_buffer(ch);
     }
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
     PyMem_RawFree(surplus);
     return status;
+}
+
+static inline _PyChannel_Status
+begin(_PyChannelOp *op, _PyWaiter *waiter)
+{
+    assert(op->end->sides & (1 << op->side));
+    return op->side == _PyChannel_SEND ? begin_send(op, waiter)
+                                       : begin_recv(op, waiter);
 }
 
 _PyChannel_Status
@@ -544,10 +676,11 @@ _PyChannel_Drain(_PyChannelEnd *end, _PyChannelItem *items, Py_ssize_t n,
             items[got++] = op.item;
         }
     }
-    _PyChannelItem *surplus = surplus_ring(ch);
+    _PyChannelItem *surplus[] = {surplus_front(ch), surplus_buffer(ch)};
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
-    PyMem_RawFree(surplus);
+    PyMem_RawFree(surplus[0]);
+    PyMem_RawFree(surplus[1]);
     return got;
 }
 
@@ -716,11 +849,11 @@ reserve(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     for (;;) {
-        _PyChannel_Lock(ch);
+        _PyChannel_LockBack(ch);
         int closed = op->end->closed;   /* then it will not receive anyhow */
         op->reserved = !closed && !ring_is_full(ch);
         ch->reserved += op->reserved;
-        _PyChannel_Unlock(ch);
+        _PyChannel_UnlockBack(ch);
         if (closed || op->reserved) {
             return 0;
         }
@@ -756,9 +889,9 @@ void
 _PyChannel_EndAsync(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     ch->reserved -= op->reserved;
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     op->reserved = 0;
 }
 
@@ -767,7 +900,7 @@ _PyChannel_GiveBack(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
-    _PyRing orphans = {0};
+    _PyChannel_Items orphans = {0};
     int orphaned = 0;
     assert(op->side == _PyChannel_RECV && op->status == _PyChannel_OK);
     assert(op->reserved);
@@ -780,6 +913,10 @@ _PyChannel_GiveBack(_PyChannelOp *op)
     else if (ch->open[_PyChannel_RECV] == 0 || ch->buffer.items == NULL) {
         orphaned = 1;
     }
+    else if (ch->front.length > 0) {    /* it came from there, see 9 */
+        assert(ends_in(ch, &op->item) == 0);
+        _PyRing_PushFront(&ch->front, &op->item);
+    }
     else {
         push_front(ch, &op->item);
         orphans = _PyChannel_TakeOrphans(ch);
@@ -791,13 +928,11 @@ _PyChannel_GiveBack(_PyChannelOp *op)
     if (orphaned) {
         _PyChannelItem_Destroy(op->item);
     }
-    if (orphans.items != NULL) {
-        _PyRing_Destroy(orphans);
-    }
+    _PyChannel_DestroyItems(orphans);
 }
 
 
-/* --- for the ends and the list --------------------------------------------- */
+/* --- for the ends and the list -------------------------------------------- */
 
 void
 _PyChannel_FinishAll(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
@@ -816,7 +951,15 @@ void
 _PyChannel_TakeItemsOf(_PyChannel *ch, int (*take)(_PyChannelItem, void *),
                        void *arg, _PyWaiter **woken)
 {
-    size_t n = ch->buffer.length;
+    size_t n = ch->front.length;
+    for (size_t i = 0; i < n; i++) {
+        _PyChannelItem item;
+        _PyRing_Pop(&ch->front, &item);
+        if (!take(item, arg)) {
+            _PyRing_Push(&ch->front, &item);
+        }
+    }
+    n = ch->buffer.length;
     for (size_t i = 0; i < n; i++) {
         _PyChannelItem item;
         pop(ch, &item);

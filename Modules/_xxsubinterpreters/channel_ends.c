@@ -41,6 +41,7 @@ new_channel(Py_ssize_t capacity, int is_queue)
     *ch = (_PyChannel){0};
     ch->allocated = allocated;
     ch->capacity = capacity;
+    ch->has_front = capacity == _PyChannel_UNBOUNDED;
     ch->is_queue = is_queue;
     ch->refs = 1;
     lock_list();
@@ -79,18 +80,20 @@ unlist(_PyChannel *ch)
 void
 _PyChannel_Decref(_PyChannel *ch)
 {
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     Py_ssize_t refs = --ch->refs;
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     if (refs == 0) {
-        assert(ch->buffer.length == 0 && ch->reserved == 0);
+        assert(ch->front.length == 0 && ch->buffer.length == 0);
+        assert(ch->reserved == 0);
         unlist(ch);
+        PyMem_RawFree(ch->front.items);
         PyMem_RawFree(ch->buffer.items);
         PyMem_RawFree(ch->allocated);
     }
 }
 
-/* Count `n` ends more, or less, as open.  The lock is held. */
+/* Count `n` ends more, or less, as open.  The back's lock is held. */
 static void
 count_open(_PyChannel *ch, int sides, int n)
 {
@@ -106,10 +109,10 @@ count_open(_PyChannel *ch, int sides, int n)
 static int
 incref_if_alive(_PyChannel *ch)
 {
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     int alive = ch->refs > 0;
     ch->refs += alive;
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     return alive;
 }
 
@@ -123,7 +126,7 @@ new_end(_PyChannel *ch, int sides, int only_like_others)
         return NULL;
     }
     *end = (_PyChannelEnd){.channel = ch, .sides = sides};
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     ch->refs++;
     for (int side = 0; side < 2; side++) {
         if (only_like_others && (sides & (1 << side)) && ch->open[side] == 0) {
@@ -133,7 +136,7 @@ new_end(_PyChannel *ch, int sides, int only_like_others)
     if (!end->closed) {
         count_open(ch, sides, 1);
     }
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     return end;
 }
 
@@ -185,13 +188,13 @@ _PyChannelEnd_Clone(_PyChannelEnd *end, _PyChannel_Status *status)
         return NULL;
     }
     *clone = (_PyChannelEnd){.channel = ch, .sides = end->sides};
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     int closed = end->closed;
     if (!closed) {
         count_open(ch, end->sides, 1);
         ch->refs++;
     }
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     if (closed) {
         *status = _PyChannel_END_CLOSED;
         PyMem_RawFree(clone);
@@ -205,7 +208,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
     _PyWaiter *woken = NULL;
-    _PyRing orphans = {0};
+    _PyChannel_Items orphans = {0};
     _PyChannel_Lock(ch);
     if (end->closed) {
         _PyChannel_Unlock(ch);
@@ -227,9 +230,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
     orphans = _PyChannel_TakeOrphans(ch);
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
-    if (orphans.items != NULL) {
-        _PyRing_Destroy(orphans);
-    }
+    _PyChannel_DestroyItems(orphans);
 }
 
 void
@@ -243,9 +244,9 @@ _PyChannelEnd_Free(_PyChannelEnd *end)
 int
 _PyChannelEnd_IsClosed(_PyChannelEnd *end)
 {
-    _PyChannel_Lock(end->channel);
+    _PyChannel_LockBack(end->channel);
     int closed = end->closed;
-    _PyChannel_Unlock(end->channel);
+    _PyChannel_UnlockBack(end->channel);
     return closed;
 }
 
@@ -272,7 +273,7 @@ _PyChannelEnd_Length(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
     _PyChannel_Lock(ch);
-    Py_ssize_t length = ch->buffer.length + ch->blocked;
+    Py_ssize_t length = ch->front.length + ch->buffer.length + ch->blocked;
     _PyChannel_Unlock(ch);
     return length;
 }
@@ -281,9 +282,9 @@ int
 _PyChannelEnd_IsFull(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
-    _PyChannel_Lock(ch);
+    _PyChannel_LockBack(ch);
     int full = _PyChannel_IsFull(ch);
-    _PyChannel_Unlock(ch);
+    _PyChannel_UnlockBack(ch);
     return full;
 }
 
@@ -410,6 +411,7 @@ _PyChannel_AfterForkChild(void)
     for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
         _PyChannel_ForgetWaiting(ch);
         _PyMutex_at_fork_reinit(&ch->lock);
+        _PyMutex_at_fork_reinit(&ch->front_lock);
     }
     _PyMutex_at_fork_reinit(&all.lock);
 }

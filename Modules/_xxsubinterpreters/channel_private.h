@@ -1,6 +1,6 @@
 /* What the files of channels share.  See channel.c for the rules.
 
-   The functions need the lock of the channel, unless they take it. */
+   The functions need both locks of the channel, unless they say otherwise. */
 
 #ifndef Py_XXSUBINTERPRETERS_CHANNEL_PRIVATE_H
 #define Py_XXSUBINTERPRETERS_CHANNEL_PRIVATE_H
@@ -18,7 +18,8 @@ struct op_queue {
 
 /* Both sides write the fields that an operation needs, so what it costs is the
    number of cache lines that change places.  The first one has what handing an
-   item over writes, the second one what buffering does. */
+   item over writes, the second one what buffering does; a third one is for
+   receivers only. */
 struct _PyChannel {
     _Alignas(CACHE_LINE)
     PyMutex lock;
@@ -34,6 +35,14 @@ struct _PyChannel {
     size_t reserved;                /* places kept for items given back */
     Py_ssize_t own_ends;            /* open ends inside buffered items */
     Py_ssize_t blocked;             /* senders waiting, without select cases */
+
+    /* The batch that receivers take from, see channel.c.  Covered by
+       `front_lock`. */
+    _Alignas(CACHE_LINE)
+    PyMutex front_lock;
+    uint8_t has_front;              /* never changes */
+    uint8_t streaming;              /* see is_to_pause() */
+    _PyRing front;
 
     Py_ssize_t refs;                /* ends, closed ones included, and others */
     int64_t id;                     /* never changes */
@@ -59,14 +68,34 @@ _PyChannel_IsFull(const _PyChannel *ch)
 
 /* --- locking -------------------------------------------------------------- */
 
-extern void _PyChannel_LockContended(_PyChannel *ch);
+/* The lock of the front, that of the back, or both: see channel.c. */
+
+extern void _PyChannel_LockContended(PyMutex *lock);
+
+static inline void
+_PyChannel_LockBack(_PyChannel *ch)
+{
+    if (!PyMutex_LockFast(&ch->lock._bits)) {
+        _PyChannel_LockContended(&ch->lock);
+    }
+}
+
+static inline void
+_PyChannel_LockFront(_PyChannel *ch)
+{
+    assert(ch->has_front);
+    if (!PyMutex_LockFast(&ch->front_lock._bits)) {
+        _PyChannel_LockContended(&ch->front_lock);
+    }
+}
 
 static inline void
 _PyChannel_Lock(_PyChannel *ch)
 {
-    if (!PyMutex_LockFast(&ch->lock._bits)) {
-        _PyChannel_LockContended(ch);
+    if (ch->has_front) {
+        _PyChannel_LockFront(ch);
     }
+    _PyChannel_LockBack(ch);
 }
 
 #ifndef NDEBUG
@@ -76,27 +105,53 @@ extern void _PyChannel_CheckInvariants(_PyChannel *ch);
 #endif
 
 static inline void
-_PyChannel_Unlock(_PyChannel *ch)
+_PyChannel_UnlockBack(_PyChannel *ch)
 {
     _PyChannel_CheckInvariants(ch);
     PyMutex_Unlock(&ch->lock);
+}
+
+static inline void
+_PyChannel_UnlockFront(_PyChannel *ch)
+{
+    PyMutex_Unlock(&ch->front_lock);
+}
+
+static inline void
+_PyChannel_Unlock(_PyChannel *ch)
+{
+    assert(ch->front.length == 0 || ch->waiting[_PyChannel_RECV].first == NULL);
+    _PyChannel_UnlockBack(ch);
+    if (ch->has_front) {
+        _PyChannel_UnlockFront(ch);
+    }
 }
 
 
 /* --- operations and items ------------------------------------------------- */
 
 /* Finish every live operation of a side: those that wait through `end`, or, if
-   that is NULL, all. */
+   that is NULL, all.  The back's lock is enough. */
 extern void _PyChannel_FinishAll(_PyChannel *ch, _PyChannel_Side side,
                                  const _PyChannelEnd *end,
                                  _PyChannel_Status status, _PyWaiter **woken);
 
-/* Hand buffered items to receivers that wait, until so many are waking. */
+/* Hand buffered items to receivers that wait, until so many are waking.  The
+   back's lock is enough. */
 extern void _PyChannel_HandOver(_PyChannel *ch, int limit, _PyWaiter **woken);
 
-/* Return the items that nobody is left to receive: no receiving end is open, or
-   all open ends are in these items.  To be destroyed with the lock free. */
-extern _PyRing _PyChannel_TakeOrphans(_PyChannel *ch);
+/* Items of a channel, in order. */
+typedef struct {
+    _PyRing front;
+    _PyRing buffer;
+} _PyChannel_Items;
+
+/* Take the items out that nobody is left to receive: no receiving end is open, or
+   all open ends are in these items. */
+extern _PyChannel_Items _PyChannel_TakeOrphans(_PyChannel *ch);
+
+/* To be called with no lock taken. */
+extern void _PyChannel_DestroyItems(_PyChannel_Items items);
 
 /* As _PyChannel_TakeItems(), for one channel. */
 extern void _PyChannel_TakeItemsOf(_PyChannel *ch,

@@ -740,7 +740,7 @@ static PyModuleDef_Slot module_slots[] = {
 PyDoc_STRVAR(module_doc,
 "The engine under the module interpreters, which is the one to use.");
 
-struct PyModuleDef _xxsubinterpreters_module = {
+static struct PyModuleDef _xxsubinterpreters_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_xxsubinterpreters",
     .m_doc = module_doc,

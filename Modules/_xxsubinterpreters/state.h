@@ -25,15 +25,14 @@ typedef struct {
     PyObject *ItemInterpreterDestroyed;
 } _xxsub_state;
 
-extern struct PyModuleDef _xxsubinterpreters_module;
-
-/* Borrowed; the module that made the type. */
+/* Borrowed; of the module that made the type, which is one of ours.  They have no
+   subclasses. */
 static inline _xxsub_state *
 _xxsub_state_by_type(PyTypeObject *type)
 {
-    PyObject *module = PyType_GetModuleByDef(type, &_xxsubinterpreters_module);
-    assert(module != NULL);
-    return PyModule_GetState(module);
+    _xxsub_state *state = PyType_GetModuleState(type);
+    assert(state != NULL);
+    return state;
 }
 
 #endif /* !Py_XXSUBINTERPRETERS_STATE_H */

@@ -21,7 +21,7 @@
    Only the waiting thread goes to SLEEPING.  Once there it returns in one of two
    ways: it has claimed the waiter itself, or the state is WOKEN and it has
    passed the semaphore.  A wait by an event loop begins as SLEEPING. */
-enum { WAITING, SLEEPING, FIRED, WOKEN };
+enum { WAITING = 0, SLEEPING, FIRED, WOKEN };
 
 /* How long to look before sleeping.  Attached, so short that nobody who wants
    the GIL notices; detached, about as long as waking a sleeping thread takes,
@@ -55,15 +55,6 @@ _PyWaiter_Processors(void)
         _Py_atomic_store_int_relaxed(&processors, result);
     }
     return result;
-}
-
-void
-_PyWaiter_Init(_PyWaiter *waiter)
-{
-    waiter->claimed = 0;
-    waiter->state = WAITING;
-    waiter->result = NULL;
-    waiter->port = NULL;
 }
 
 void
@@ -121,7 +112,7 @@ _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken)
 }
 
 void
-_PyWaiter_Wake(_PyWaiter *woken)
+_PyWaiter_WakeAll(_PyWaiter *woken)
 {
     while (woken != NULL) {
         _PyWaiter *waiter = woken;

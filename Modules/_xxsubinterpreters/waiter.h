@@ -65,7 +65,15 @@ typedef enum {
     _PyWaiter_BROKEN,               /* one of `stop` is set */
 } _PyWaiter_Result;
 
-extern void _PyWaiter_Init(_PyWaiter *waiter);
+/* Zero is the state in which it begins. */
+static inline void
+_PyWaiter_Init(_PyWaiter *waiter)
+{
+    waiter->claimed = 0;
+    waiter->state = 0;
+    waiter->result = NULL;
+    waiter->port = NULL;
+}
 
 /* Of a wait that ends with an entry in the port; `waiter` gets a reference of
    its own to the port, to be released with _PyPort_Decref(). */
@@ -85,7 +93,15 @@ extern int _PyWaiter_Looks(const _PyWaiter *waiter);
 /* End the wait; the caller claimed it.  Adds it to the list `*woken`, which
    begins as NULL, if it must be woken.  Return true if that is a thread. */
 extern int _PyWaiter_Fire(_PyWaiter *waiter, _PyWaiter **woken);
-extern void _PyWaiter_Wake(_PyWaiter *woken);
+extern void _PyWaiter_WakeAll(_PyWaiter *woken);
+
+static inline void
+_PyWaiter_Wake(_PyWaiter *woken)
+{
+    if (woken != NULL) {
+        _PyWaiter_WakeAll(woken);
+    }
+}
 
 /* Look for a very short time, without sleeping, whether the waiter is fired;
    return true if so.  For threads that stay attached: gives up at once when
