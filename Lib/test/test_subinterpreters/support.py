@@ -80,3 +80,12 @@ def wait_until(condition):
     for _ in sleeping_retry(LONG_TIMEOUT):
         if condition():
             return
+
+
+def send_all(send, messages):
+    for message in messages:
+        send.send(message)
+
+
+def receive_all(recv):
+    return list(recv)

@@ -8,7 +8,7 @@ import unittest
 import interpreters
 from interpreters import (
     ChannelClosedError, ChannelEmptyError, ChannelFullError, create_channel)
-from test.test_subinterpreters.support import TestCase, wait_until
+from test.test_subinterpreters.support import TestCase, send_all, wait_until
 
 
 class BufferTests(TestCase):
@@ -368,7 +368,7 @@ class AcrossInterpretersTests(TestCase):
     def test_messages_outlive_the_interpreter_that_sent_them(self):
         recv, send = create_channel(None)
         with self.create() as interp:
-            interp.call(_send_all, send, ['a', {'b': 1}])
+            interp.call(send_all, send, ['a', {'b': 1}])
         send.close()
         self.assertEqual(list(recv), ['a', {'b': 1}])
 
@@ -395,7 +395,7 @@ class AcrossInterpretersTests(TestCase):
                     futures.append(self.create().submit(
                         _receive_and_sum, recv, done_send))
                     futures.append(self.create().submit(
-                        _send_all, send, range(base, base + count)))
+                        send_all, send, range(base, base + count)))
                 recv.close()
                 send.close()
                 done_send.close()
@@ -429,11 +429,6 @@ class AcrossInterpretersTests(TestCase):
             send.close()
             running()
             self.assertEqual(got(), sent)
-
-
-def _send_all(send, messages):
-    for message in messages:
-        send.send(message)
 
 
 def _receive_and_sum(recv, done):
