@@ -21,6 +21,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import sys
 import sysconfig
 from pathlib import Path
@@ -120,7 +121,10 @@ def write(path, content):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + '.new')
-    new.write_text(json.dumps(content, indent=1) + '\n')
+    # The samples of a round on one line.
+    text = re.sub(r'\[\s+([^][{}"]*)\s+\]',
+                  lambda match: f'[{" ".join(match[1].split())}]', json.dumps(content, indent=1))
+    new.write_text(text + '\n')
     os.replace(new, path)
 
 
