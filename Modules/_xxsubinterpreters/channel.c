@@ -81,15 +81,23 @@ _PyChannel_LockContended(PyMutex *lock)
     PyMutex_LockFlags(lock, _Py_LOCK_DONT_DETACH);
 }
 
+static inline _PyChannelOp *
+waiting_op(struct llist_node *node)
+{
+    return llist_data(node, _PyChannelOp, node);
+}
+
 #ifndef NDEBUG
 void
 _PyChannel_CheckInvariants(_PyChannel *ch)
 {
     _PyWaiter *live[2] = {NULL, NULL};
     for (int side = 0; side < 2; side++) {
-        for (_PyChannelOp *op = ch->waiting[side].first; op != NULL; op = op->next) {
-            if (!_PyWaiter_IsClaimed(op->waiter)) {
-                live[side] = op->waiter;
+        struct llist_node *node;
+        llist_for_each(node, &ch->waiting[side]) {
+            _PyWaiter *waiter = waiting_op(node)->waiter;
+            if (!_PyWaiter_IsClaimed(waiter)) {
+                live[side] = waiter;
                 break;
             }
         }
@@ -117,48 +125,31 @@ _PyChannel_CheckInvariants(_PyChannel *ch)
 static void
 enqueue(_PyChannel *ch, _PyChannelOp *op)
 {
-    struct op_queue *q = &ch->waiting[op->side];
-    op->next = NULL;
-    op->prev = q->last;
-    if (q->last != NULL) {
-        q->last->next = op;
-    }
-    else {
-        q->first = op;
-    }
-    q->last = op;
+    llist_insert_tail(&ch->waiting[op->side], &op->node);
     ch->blocked += op->alone && op->side == _PyChannel_SEND;
-    op->waiting = 1;
+}
+
+static inline int
+is_enqueued(const _PyChannelOp *op)
+{
+    return op->node.next != NULL;
 }
 
 static void
 dequeue(_PyChannel *ch, _PyChannelOp *op)
 {
-    struct op_queue *q = &ch->waiting[op->side];
-    if (op->prev != NULL) {
-        op->prev->next = op->next;
-    }
-    else {
-        assert(q->first == op);
-        q->first = op->next;
-    }
-    if (op->next != NULL) {
-        op->next->prev = op->prev;
-    }
-    else {
-        assert(q->last == op);
-        q->last = op->prev;
-    }
+    assert(is_enqueued(op));
+    llist_remove(&op->node);
     ch->blocked -= op->alone && op->side == _PyChannel_SEND;
-    op->waiting = 0;
 }
 
 /* Claim the first live operation of a side; NULL if there is none. */
 static _PyChannelOp *
 claim_first(_PyChannel *ch, _PyChannel_Side side)
 {
-    _PyChannelOp *op;
-    while ((op = ch->waiting[side].first) != NULL) {
+    struct llist_node *node;
+    llist_for_each_safe(node, &ch->waiting[side]) {
+        _PyChannelOp *op = waiting_op(node);
         if (_PyWaiter_Claim(op->waiter)) {
             return op;
         }
@@ -185,7 +176,7 @@ withdraw(_PyChannelOp *op)
 {
     _PyChannel *ch = op->end->channel;
     _PyChannel_LockBack(ch);
-    if (op->waiting) {
+    if (is_enqueued(op)) {
         dequeue(ch, op);
     }
     _PyChannel_UnlockBack(ch);
@@ -317,28 +308,28 @@ most_waking(void)
 static _PyChannelOp *
 claim_receiver(_PyChannel *ch)
 {
-    struct op_queue *q = &ch->waiting[_PyChannel_RECV];
-    if (q->first == NULL) {
+    struct llist_node *queue = &ch->waiting[_PyChannel_RECV];
+    if (llist_empty(queue)) {
         return NULL;
     }
-    if (q->first != q->last && ch->preferred < PREFERRED_IN_A_ROW
-        && _PyWaiter_Looks(q->last->waiter)
-        && _PyWaiter_Claim(q->last->waiter))
+    _PyChannelOp *last = waiting_op(queue->prev);
+    if (queue->next != queue->prev && ch->preferred < PREFERRED_IN_A_ROW
+        && _PyWaiter_Looks(last->waiter) && _PyWaiter_Claim(last->waiter))
     {
         ch->preferred++;
-        return q->last;
+        return last;
     }
-    while (ch->waking >= most_waking() && !_PyChannel_IsFull(ch) && q->first != NULL) {
-        if (!_PyWaiter_IsClaimed(q->first->waiter)) {
-            if (_PyWaiter_MustBeWoken(q->first->waiter)) {
-                ch->preferred = 0;
+    ch->preferred = 0;
+    while (ch->waking >= most_waking() && !_PyChannel_IsFull(ch) && !llist_empty(queue)) {
+        _PyChannelOp *first = waiting_op(queue->next);
+        if (!_PyWaiter_IsClaimed(first->waiter)) {
+            if (_PyWaiter_MustBeWoken(first->waiter)) {
                 return NULL;
             }
             break;
         }
-        dequeue(ch, q->first);
+        dequeue(ch, first);
     }
-    ch->preferred = 0;
     return claim_first(ch, _PyChannel_RECV);
 }
 
@@ -371,7 +362,7 @@ static inline void
 refill(_PyChannel *ch, _PyWaiter **woken)
 {
     _PyChannelOp *sender;
-    while (ch->waiting[_PyChannel_SEND].first != NULL
+    while (!llist_empty(&ch->waiting[_PyChannel_SEND])
            && !_PyChannel_IsFull(ch) && !ring_is_full(ch)
            && (sender = claim_first(ch, _PyChannel_SEND)) != NULL)
     {
@@ -440,7 +431,7 @@ static int
 take_batch(_PyChannel *ch)
 {
     if (ch->buffer.length == 1 || ch->reserved > 0 || ch->own_ends > 0
-        || ch->waiting[_PyChannel_RECV].first != NULL)
+        || !llist_empty(&ch->waiting[_PyChannel_RECV]))
     {
         return 0;
     }
@@ -938,9 +929,9 @@ void
 _PyChannel_FinishAll(_PyChannel *ch, _PyChannel_Side side, const _PyChannelEnd *end,
                      _PyChannel_Status status, _PyWaiter **woken)
 {
-    _PyChannelOp *next;
-    for (_PyChannelOp *op = ch->waiting[side].first; op != NULL; op = next) {
-        next = op->next;
+    struct llist_node *node;
+    llist_for_each_safe(node, &ch->waiting[side]) {
+        _PyChannelOp *op = waiting_op(node);
         if ((end == NULL || op->end == end) && _PyWaiter_Claim(op->waiter)) {
             finish(ch, op, status, woken);
         }
@@ -974,13 +965,11 @@ void
 _PyChannel_ForgetWaiting(_PyChannel *ch)
 {
     for (int side = 0; side < 2; side++) {
-        for (_PyChannelOp *op = ch->waiting[side].first; op != NULL;
-             op = op->next)
-        {
-            /* For those of event loops, which are still there. */
-            op->waiting = 0;
+        /* Those of event loops are still there, and may be withdrawn. */
+        struct llist_node *node;
+        llist_for_each_safe(node, &ch->waiting[side]) {
+            llist_remove(node);
         }
-        ch->waiting[side] = (struct op_queue){0};
     }
     ch->waking = 0;
     ch->blocked = 0;

@@ -13,6 +13,7 @@
 #define Py_XXSUBINTERPRETERS_CHANNEL_H
 
 #include "Python.h"
+#include "pycore_llist.h"         // struct llist_node
 #include "item.h"
 #include "waiter.h"
 
@@ -134,9 +135,9 @@ typedef struct _PyChannelOp {
     _PyChannel_Status status;
     _PyChannelItem item;
 
-    struct _PyChannelOp *next, *prev;   /* among those waiting */
+    struct llist_node node;             /* among those waiting; covered by the
+                                           channel's lock */
     _PyWaiter *waiter;
-    uint8_t waiting;                    /* covered by the channel's lock */
     uint8_t alone;                      /* not a case of a select */
     uint8_t reserved;                   /* has a place in the ring reserved */
     uint8_t waking;                     /* was handed an item in its sleep */

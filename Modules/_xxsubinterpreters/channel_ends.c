@@ -10,9 +10,15 @@
    round. */
 static struct {
     PyMutex lock;
-    _PyChannel *first, *last;
+    struct llist_node list;
     int64_t last_id;
-} all;
+} all = {.list = LLIST_INIT(all.list)};
+
+static inline _PyChannel *
+listed(struct llist_node *node)
+{
+    return llist_data(node, _PyChannel, node);
+}
 
 
 /* --- creating ------------------------------------------------------------- */
@@ -44,37 +50,13 @@ new_channel(Py_ssize_t capacity, int is_queue)
     ch->has_front = capacity == _PyChannel_UNBOUNDED;
     ch->is_queue = is_queue;
     ch->refs = 1;
+    llist_init(&ch->waiting[_PyChannel_RECV]);
+    llist_init(&ch->waiting[_PyChannel_SEND]);
     lock_list();
     ch->id = ++all.last_id;
-    ch->prev = all.last;
-    if (all.last != NULL) {
-        all.last->next = ch;
-    }
-    else {
-        all.first = ch;
-    }
-    all.last = ch;
+    llist_insert_tail(&all.list, &ch->node);
     unlock_list();
     return ch;
-}
-
-static void
-unlist(_PyChannel *ch)
-{
-    lock_list();
-    if (ch->prev != NULL) {
-        ch->prev->next = ch->next;
-    }
-    else {
-        all.first = ch->next;
-    }
-    if (ch->next != NULL) {
-        ch->next->prev = ch->prev;
-    }
-    else {
-        all.last = ch->prev;
-    }
-    unlock_list();
 }
 
 void
@@ -86,7 +68,9 @@ _PyChannel_Decref(_PyChannel *ch)
     if (refs == 0) {
         assert(ch->front.length == 0 && ch->buffer.length == 0);
         assert(ch->reserved == 0);
-        unlist(ch);
+        lock_list();
+        llist_remove(&ch->node);
+        unlock_list();
         PyMem_RawFree(ch->front.items);
         PyMem_RawFree(ch->buffer.items);
         PyMem_RawFree(ch->allocated);
@@ -302,15 +286,17 @@ _PyChannel_All(Py_ssize_t *n)
         }
         Py_ssize_t found = 0;
         lock_list();
-        for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-            found += !ch->is_queue;
+        struct llist_node *node;
+        llist_for_each(node, &all.list) {
+            found += !listed(node)->is_queue;
         }
         *n = 0;
-        for (_PyChannel *ch = all.first;
-             ch != NULL && found <= size; ch = ch->next)
-        {
-            if (!ch->is_queue && incref_if_alive(ch)) {
-                result[(*n)++] = ch;
+        if (found <= size) {
+            llist_for_each(node, &all.list) {
+                _PyChannel *ch = listed(node);
+                if (!ch->is_queue && incref_if_alive(ch)) {
+                    result[(*n)++] = ch;
+                }
             }
         }
         unlock_list();
@@ -331,15 +317,16 @@ _PyChannel_NewEnd(_PyChannel *ch, _PyChannel_Side side)
 _PyChannelEnd *
 _PyChannel_OpenQueue(int64_t id, _PyChannel_Status *status)
 {
+    _PyChannel *ch = NULL;
     lock_list();
-    _PyChannel *ch = all.last;
-    while (ch != NULL && ch->id > id) {
-        ch = ch->prev;
+    struct llist_node *node = all.list.prev;
+    while (node != &all.list && listed(node)->id > id) {
+        node = node->prev;
     }
-    if (ch != NULL
-        && !(ch->id == id && ch->is_queue && incref_if_alive(ch)))
+    if (node != &all.list && listed(node)->id == id
+        && listed(node)->is_queue && incref_if_alive(listed(node)))
     {
-        ch = NULL;
+        ch = listed(node);
     }
     unlock_list();
     if (ch == NULL) {
@@ -366,7 +353,9 @@ _PyChannel_TakeItems(int (*take)(_PyChannelItem, void *), void *arg)
 {
     _PyWaiter *woken = NULL;
     lock_list();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+    struct llist_node *node;
+    llist_for_each(node, &all.list) {
+        _PyChannel *ch = listed(node);
         if (ch->is_queue) {
             _PyChannel_Lock(ch);
             _PyChannel_TakeItemsOf(ch, take, arg, &woken);
@@ -388,8 +377,9 @@ void
 _PyChannel_BeforeFork(void)
 {
     lock_list();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        _PyChannel_Lock(ch);
+    struct llist_node *node;
+    llist_for_each(node, &all.list) {
+        _PyChannel_Lock(listed(node));
     }
     _PyWaiter_BeforeFork();
 }
@@ -398,8 +388,9 @@ void
 _PyChannel_AfterForkParent(void)
 {
     _PyWaiter_AfterForkParent();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
-        _PyChannel_Unlock(ch);
+    struct llist_node *node;
+    llist_for_each(node, &all.list) {
+        _PyChannel_Unlock(listed(node));
     }
     unlock_list();
 }
@@ -408,7 +399,9 @@ void
 _PyChannel_AfterForkChild(void)
 {
     _PyWaiter_AfterForkChild();
-    for (_PyChannel *ch = all.first; ch != NULL; ch = ch->next) {
+    struct llist_node *node;
+    llist_for_each(node, &all.list) {
+        _PyChannel *ch = listed(node);
         _PyChannel_ForgetWaiting(ch);
         _PyMutex_at_fork_reinit(&ch->lock);
         _PyMutex_at_fork_reinit(&ch->front_lock);

@@ -12,10 +12,6 @@
 
 #define CACHE_LINE 64
 
-struct op_queue {
-    _PyChannelOp *first, *last;
-};
-
 /* Both sides write the fields that an operation needs, so what it costs is the
    number of cache lines that change places.  The first one has what handing an
    item over writes, the second one what buffering does; a third one is for
@@ -26,7 +22,7 @@ struct _PyChannel {
     uint8_t is_queue;               /* never changes */
     int tag;                        /* of a queue, for its users; never changes */
     Py_ssize_t open[2];             /* open ends of each side */
-    struct op_queue waiting[2];
+    struct llist_node waiting[2];   /* of operations */
     int waking;                     /* see most_waking() */
     int preferred;                  /* see claim_receiver() */
 
@@ -48,8 +44,7 @@ struct _PyChannel {
     int64_t id;                     /* never changes */
     void *allocated;                /* what to free */
 
-    /* Covered by the list's lock. */
-    _PyChannel *next, *prev;
+    struct llist_node node;         /* among all; covered by that list's lock */
 };
 
 static inline _PyChannel_Side
@@ -120,7 +115,7 @@ _PyChannel_UnlockFront(_PyChannel *ch)
 static inline void
 _PyChannel_Unlock(_PyChannel *ch)
 {
-    assert(ch->front.length == 0 || ch->waiting[_PyChannel_RECV].first == NULL);
+    assert(ch->front.length == 0 || llist_empty(&ch->waiting[_PyChannel_RECV]));
     _PyChannel_UnlockBack(ch);
     if (ch->has_front) {
         _PyChannel_UnlockFront(ch);

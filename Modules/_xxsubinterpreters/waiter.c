@@ -36,8 +36,8 @@ enum { WAITING = 0, SLEEPING, FIRED, WOKEN };
    _PyWaiter_Break(). */
 static struct {
     PyMutex lock;
-    _PyWaiter *first;
-} sleeping;
+    struct llist_node list;
+} sleeping = {.list = LLIST_INIT(sleeping.list)};
 
 /* Threads that spin detached.  With as many of them as there are processors
    nobody could fire what they wait for. */
@@ -270,13 +270,8 @@ static int
 list_sleeping(_PyWaiter *waiter, const _PyWaiter_Breakers *breakers)
 {
     waiter->breakers = breakers;
-    waiter->prev = NULL;
     lock_sleeping();
-    waiter->next = sleeping.first;
-    if (waiter->next != NULL) {
-        waiter->next->prev = waiter;
-    }
-    sleeping.first = waiter;
+    llist_insert_tail(&sleeping.list, &waiter->node);
     int broken = is_set(breakers->stop[0]) || is_set(breakers->stop[1]);
     unlock_sleeping();
     return broken;
@@ -286,15 +281,7 @@ static void
 unlist_sleeping(_PyWaiter *waiter)
 {
     lock_sleeping();
-    if (waiter->prev != NULL) {
-        waiter->prev->next = waiter->next;
-    }
-    else {
-        sleeping.first = waiter->next;
-    }
-    if (waiter->next != NULL) {
-        waiter->next->prev = waiter->prev;
-    }
+    llist_remove(&waiter->node);
     unlock_sleeping();
 }
 
@@ -376,7 +363,9 @@ _PyWaiter_Break(const int *stop)
 {
     _PyWaiter *woken = NULL;
     lock_sleeping();
-    for (_PyWaiter *w = sleeping.first; w != NULL; w = w->next) {
+    struct llist_node *node;
+    llist_for_each(node, &sleeping.list) {
+        _PyWaiter *w = llist_data(node, _PyWaiter, node);
         if ((w->breakers->stop[0] == stop || w->breakers->stop[1] == stop)
             && _PyWaiter_Claim(w))
         {
@@ -407,7 +396,7 @@ void
 _PyWaiter_AfterForkChild(void)
 {
     sleeping.lock = (PyMutex){0};
-    sleeping.first = NULL;
+    llist_init(&sleeping.list);
     _Py_atomic_store_int(&spinning, 0);
     _PyMainThread_AfterForkChild();
 }

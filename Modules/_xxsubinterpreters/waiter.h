@@ -30,6 +30,7 @@
 #define Py_XXSUBINTERPRETERS_WAITER_H
 
 #include "Python.h"
+#include "pycore_llist.h"         // struct llist_node
 #include "pycore_semaphore.h"     // _PySemaphore
 #include "port.h"
 
@@ -50,7 +51,7 @@ typedef struct _PyWaiter {
 
     /* Of a thread that sleeps. */
     _PySemaphore *sema;
-    struct _PyWaiter *next, *prev;  /* among all that sleep */
+    struct llist_node node;         /* among all that sleep */
     const _PyWaiter_Breakers *breakers;
 
     /* Of a wait by an event loop; NULL for a thread's. */
