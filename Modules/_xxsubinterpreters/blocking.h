@@ -9,6 +9,7 @@
 #include "Python.h"
 #include "channel.h"
 
+/* The rest of the next function, for numbers. */
 extern int _PyBlocking_DeadlineFromSeconds(PyObject *timeout, PyTime_t *deadline);
 
 /* Turn a timeout in seconds, or None, into a deadline.  Return 0, or -1 with an

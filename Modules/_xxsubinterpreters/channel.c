@@ -3,7 +3,7 @@
    An operation that waits is *live* as long as nobody has claimed its waiter.
    Operations that are not live are taken off the queues by whoever meets them.
 
-   Invariants, true whenever a channel's lock is free:
+   Invariants, true whenever both locks of a channel are free:
 
    1. Live operations wait on one side only, unless they are cases of one
       select.
@@ -37,15 +37,16 @@
       empty, and what is given back goes into the buffer, where its place is; or
       that item came out of the front, where its place still is.
 
-   A channel has two locks.  The front's covers the front.  The back's covers
-   every other field but those that never change.  The `closed` flag of an end
-   is read under any of them, and written under both.  _PyChannel_Lock() takes
-   both, the front's first; what belongs to senders and to waiting is done under
-   the back's alone.
+   A channel has two locks.  The front's covers the front and `streaming`.  The
+   back's covers every other field but those that never change.  The `closed`
+   flag of an end is read under any of them and, once others know the end,
+   written under both.  _PyChannel_Lock() takes both, the front's first; what
+   belongs to senders and to waiting is done under the back's alone.
 
    Under a lock nothing is allocated, freed, woken or destroyed.  Locks are
-   taken without detaching, since their holders never block.  Channels are
-   locked together only in the order of their numbers. */
+   taken without detaching, since their holders wait for nothing but the locks
+   that come next.  Channels are locked together only in the order of their
+   numbers. */
 
 #include "Python.h"
 #include "pycore_lock.h"          // PyMutex_LockFlags()
@@ -213,19 +214,39 @@ pop(_PyChannel *ch, _PyChannelItem *item)
     ch->own_ends -= ends_in(ch, item);
 }
 
-/* A large ring is given up when it is empty.  Only the front's lock is needed. */
-static _PyChannelItem *
-surplus_front(_PyChannel *ch)
+/* The arrays of large rings that are empty, and larger than what the channel has
+   lately held, for the caller to free. */
+typedef struct {
+    _PyChannelItem *front;
+    _PyChannelItem *buffer;
+} Surplus;
+
+static inline int
+is_surplus(const _PyRing *ring, const _PyRing *other)
 {
-    return ch->front.length == 0 && ch->front.size > KEPT_RING
-           ? _PyRing_Take(&ch->front).items : NULL;
+    return ring->size > KEPT_RING && ring->length == 0
+           && (other->length == 0 || ring->size / 4 > other->size);
 }
 
-static _PyChannelItem *
-surplus_buffer(_PyChannel *ch)
+/* Needs both locks. */
+static inline Surplus
+take_surplus(_PyChannel *ch)
 {
-    return ch->buffer.length == 0 && ch->buffer.size > KEPT_RING && ch->reserved == 0
-           ? _PyRing_Take(&ch->buffer).items : NULL;
+    Surplus surplus = {0};
+    if (is_surplus(&ch->front, &ch->buffer)) {
+        surplus.front = _PyRing_Take(&ch->front).items;
+    }
+    if (is_surplus(&ch->buffer, &ch->front) && ch->reserved == 0) {
+        surplus.buffer = _PyRing_Take(&ch->buffer).items;
+    }
+    return surplus;
+}
+
+static inline void
+free_surplus(Surplus surplus)
+{
+    PyMem_RawFree(surplus.front);
+    PyMem_RawFree(surplus.buffer);
 }
 
 _PyChannel_Items
@@ -274,7 +295,7 @@ grow_ring(_PyChannel *ch)
         return -1;
     }
     _PyChannel_LockBack(ch);
-    if (size > ch->buffer.size) {
+    if (size > ch->buffer.size && ring_is_full(ch)) {
         items = _PyRing_MoveTo(&ch->buffer, items, size);
     }
     _PyChannel_UnlockBack(ch);
@@ -442,7 +463,7 @@ take_batch(_PyChannel *ch)
     return 1;
 }
 
-/* Only the front's lock is needed.  The end is open if there is an item. */
+/* The front's lock is enough. */
 static inline int
 recv_from_front(_PyChannelOp *op)
 {
@@ -454,17 +475,16 @@ recv_from_front(_PyChannelOp *op)
     return 1;
 }
 
+/* When nothing is to be had from the front. */
 static _PyChannel_Status
-recv_locked(_PyChannelOp *op, _PyWaiter **woken)
+recv_from_back(_PyChannelOp *op, _PyWaiter **woken)
 {
     _PyChannelEnd *end = op->end;
     _PyChannel *ch = end->channel;
     if (end->closed) {
         return _PyChannel_END_CLOSED;
     }
-    if (recv_from_front(op)) {
-        return _PyChannel_OK;
-    }
+    assert(ch->front.length == 0);
     if (ch->buffer.length > 0) {
         if (ch->has_front && take_batch(ch)) {
             _PyRing_Pop(&ch->front, &op->item);
@@ -482,6 +502,12 @@ recv_locked(_PyChannelOp *op, _PyWaiter **woken)
     }
     return ch->open[_PyChannel_SEND] == 0 ? _PyChannel_CLOSED
                                           : _PyChannel_WOULD_BLOCK;
+}
+
+static _PyChannel_Status
+recv_locked(_PyChannelOp *op, _PyWaiter **woken)
+{
+    return recv_from_front(op) ? _PyChannel_OK : recv_from_back(op, woken);
 }
 
 static inline _PyChannel_Status
@@ -543,19 +569,11 @@ begin_send(_PyChannelOp *op, _PyWaiter *waiter)
 #define BATCH_WORTH_IT 4
 #define BATCH_PAUSE_NS 1500
 
-static int
-is_to_pause(_PyChannel *ch, _PyChannel_Status status, const _PyWaiter *waiter)
+static inline int
+is_worth_a_pause(const _PyChannel *ch, const _PyWaiter *waiter)
 {
-    if (ch->front.length >= BATCH_WORTH_IT) {
-        ch->streaming = 1;
-    }
-    else if (ch->streaming && status == _PyChannel_WOULD_BLOCK
-             && waiter != NULL && waiter->port == NULL)
-    {
-        ch->streaming = 0;
-        return _PyWaiter_Processors() > 1;
-    }
-    return 0;
+    return ch->streaming && waiter != NULL && waiter->port == NULL
+           && _PyWaiter_Processors() > 1;
 }
 
 static _PyChannel_Status
@@ -563,23 +581,23 @@ begin_recv(_PyChannelOp *op, _PyWaiter *waiter)
 {
     _PyChannel *ch = op->end->channel;
     _PyWaiter *woken = NULL;
-    _PyChannelItem *surplus = NULL;
     _PyChannel_Status status;
-    for (;;) {
+    for (int paused = 0; ; paused = 1) {
         if (ch->has_front) {
             _PyChannel_LockFront(ch);
-            if (recv_from_front(op)) {
-                surplus = surplus_front(ch);
+            /* The last item of a large front: see whether it is surplus. */
+            int last = ch->front.length == 1 && ch->front.size > KEPT_RING;
+            if (!last && recv_from_front(op)) {
                 _PyChannel_UnlockFront(ch);
-                PyMem_RawFree(surplus);
                 return op->status = _PyChannel_OK;
             }
         }
         _PyChannel_LockBack(ch);
         status = recv_locked(op, &woken);
-        if (!ch->has_front || !is_to_pause(ch, status, waiter)) {
+        if (status != _PyChannel_WOULD_BLOCK || paused || !is_worth_a_pause(ch, waiter)) {
             break;
         }
+        ch->streaming = 0;
         _PyChannel_Unlock(ch);
         _PyWaiter_Pause(BATCH_PAUSE_NS);
     }
@@ -588,11 +606,14 @@ begin_recv(_PyChannelOp *op, _PyWaiter *waiter)
     }
     else {
         op->status = status;
-        surplus = surplus_buffer(ch);
     }
+    if (ch->front.length >= BATCH_WORTH_IT) {
+        ch->streaming = 1;
+    }
+    Surplus surplus = take_surplus(ch);
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
-    PyMem_RawFree(surplus);
+    free_surplus(surplus);
     return status;
 }
 
@@ -667,11 +688,10 @@ _PyChannel_Drain(_PyChannelEnd *end, _PyChannelItem *items, Py_ssize_t n,
             items[got++] = op.item;
         }
     }
-    _PyChannelItem *surplus[] = {surplus_front(ch), surplus_buffer(ch)};
+    Surplus surplus = take_surplus(ch);
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
-    PyMem_RawFree(surplus[0]);
-    PyMem_RawFree(surplus[1]);
+    free_surplus(surplus);
     return got;
 }
 
@@ -785,8 +805,13 @@ select_begin(_PyChannelSelect *select, _PyWaiter *waiter)
             enqueue(select->ops[i].end->channel, &select->ops[i]);
         }
     }
+    Surplus surplus = {0};
+    if (done != NULL) {
+        surplus = take_surplus(done->end->channel);
+    }
     unlock_all(select);
     _PyWaiter_Wake(woken);
+    free_surplus(surplus);
     return done;
 }
 

@@ -34,7 +34,7 @@ enum {
 typedef struct {
     _PyChannel *channel;
     uint8_t sides;
-    uint8_t closed;                 /* covered by the channel's lock */
+    uint8_t closed;                 /* covered by the channel's locks */
 } _PyChannelEnd;
 
 typedef enum {
@@ -136,7 +136,7 @@ typedef struct _PyChannelOp {
     _PyChannelItem item;
 
     struct llist_node node;             /* among those waiting; covered by the
-                                           channel's lock */
+                                           lock of the channel's back */
     _PyWaiter *waiter;
     uint8_t alone;                      /* not a case of a select */
     uint8_t reserved;                   /* has a place in the ring reserved */

@@ -192,7 +192,6 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
 {
     _PyChannel *ch = end->channel;
     _PyWaiter *woken = NULL;
-    _PyChannel_Items orphans = {0};
     _PyChannel_Lock(ch);
     if (end->closed) {
         _PyChannel_Unlock(ch);
@@ -211,7 +210,7 @@ _PyChannelEnd_Close(_PyChannelEnd *end)
             }
         }
     }
-    orphans = _PyChannel_TakeOrphans(ch);
+    _PyChannel_Items orphans = _PyChannel_TakeOrphans(ch);
     _PyChannel_Unlock(ch);
     _PyWaiter_Wake(woken);
     _PyChannel_DestroyItems(orphans);

@@ -15,7 +15,7 @@
 /* Both sides write the fields that an operation needs, so what it costs is the
    number of cache lines that change places.  The first one has what handing an
    item over writes, the second one what buffering does; a third one is for
-   receivers only. */
+   receivers that take from the front. */
 struct _PyChannel {
     _Alignas(CACHE_LINE)
     PyMutex lock;
@@ -37,13 +37,13 @@ struct _PyChannel {
     _Alignas(CACHE_LINE)
     PyMutex front_lock;
     uint8_t has_front;              /* never changes */
-    uint8_t streaming;              /* see is_to_pause() */
+    uint8_t streaming;              /* see is_worth_a_pause() */
     _PyRing front;
 
+    _Alignas(CACHE_LINE)
     Py_ssize_t refs;                /* ends, closed ones included, and others */
     int64_t id;                     /* never changes */
     void *allocated;                /* what to free */
-
     struct llist_node node;         /* among all; covered by that list's lock */
 };
 
@@ -116,6 +116,7 @@ static inline void
 _PyChannel_Unlock(_PyChannel *ch)
 {
     assert(ch->front.length == 0 || llist_empty(&ch->waiting[_PyChannel_RECV]));
+    assert(ch->front.length == 0 || ch->open[_PyChannel_RECV] > 0);
     _PyChannel_UnlockBack(ch);
     if (ch->has_front) {
         _PyChannel_UnlockFront(ch);

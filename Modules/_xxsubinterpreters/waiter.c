@@ -307,7 +307,9 @@ sleep_until_over(_PyWaiter *waiter, PyTime_t deadline, const int *tripped,
         }
         PyTime_t timeout = -1;
         if (deadline >= 0 && !claimed_by_other) {
-            timeout = Py_MAX(_PyDeadline_Get(deadline), 0);
+            /* Negative if it has passed, which would stand for none. */
+            PyTime_t left = _PyDeadline_Get(deadline);
+            timeout = Py_MAX(left, 0);
         }
         int r = _PySemaphore_Wait(waiter->sema, timeout, /*detach=*/0);
         if (r == Py_PARK_OK && _Py_atomic_load_uint32(&waiter->state) == WOKEN) {

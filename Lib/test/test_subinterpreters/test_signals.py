@@ -318,12 +318,14 @@ class VisitTests(unittest.TestCase):
                         return 'described'
                 """)
             calls = 0
+            over = False
             def count(*args):
                 global calls
                 calls += 1
                 # Not periodic: the process could do nothing but be signalled.
-                signal.setitimer(signal.ITIMER_REAL,
-                                 1e-5 + random.random() / 2000)
+                if not over:
+                    signal.setitimer(signal.ITIMER_REAL,
+                                     1e-5 + random.random() / 2000)
             signal.signal(signal.SIGALRM, count)
             signal.setitimer(signal.ITIMER_REAL, 1e-5)
             failed = 0
@@ -332,6 +334,7 @@ class VisitTests(unittest.TestCase):
                     interp.exec('raise Error')
                 except interpreters.ExecutionFailed as exc:
                     failed += 'Error: described' in str(exc)
+            over = True
             signal.setitimer(signal.ITIMER_REAL, 0)
             print(failed, calls > 0)
             ''', '200 True')

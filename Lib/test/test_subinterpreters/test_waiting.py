@@ -12,7 +12,7 @@ from interpreters import (
     ChannelClosedError, ChannelFullError, ExecutionFailed, create_channel,
     select)
 from test import support
-from test.support import requires_subprocess
+from test.support import LONG_TIMEOUT, requires_subprocess
 from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, by_code, wait_until
 
@@ -67,6 +67,25 @@ class TimeoutTests(TestCase):
 
         recv, send = create_channel()
         self.assertGreaterEqual(self.create().call(wait, recv, 0.05), 0.05)
+
+    def test_very_short_ones_end(self):
+        # When time is up between two looks at the clock, too.
+        recv, send = create_channel()
+
+        def wait():
+            for _ in range(100_000):
+                try:
+                    recv.recv(timeout=random.random() * 1e-5)
+                except TimeoutError:
+                    pass
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(LONG_TIMEOUT)
+        over = not thread.is_alive()
+        send.close()                # breaks a wait without end
+        thread.join()
+        self.assertTrue(over)
 
     def test_zero_does_what_can_be_done_at_once(self):
         recv, send = create_channel(1)
