@@ -26,6 +26,18 @@ ALARM = signal.ITIMER_REAL, 0.01
 
 interp = interpreters.create()
 recv, send = create_channel()
+log_recv, log = create_channel(None)
+
+def wait_and_log(recv, log, alarm):
+    import signal
+    try:
+        signal.setitimer(*alarm)
+        recv.recv()
+    except BaseException as exc:
+        log.send(type(exc).__name__)
+        raise
+    finally:
+        log.send('finally')
 '''
 
 
@@ -113,20 +125,9 @@ class VisitTests(unittest.TestCase):
 
     def test_the_handlers_exception_arrives_at_home(self):
         self.run_script('''
-            log_recv, log = create_channel(None)
-            def wait(recv, log, alarm):
-                import signal
-                try:
-                    signal.setitimer(*alarm)
-                    recv.recv()
-                except BaseException as exc:
-                    log.send(type(exc).__name__)
-                    raise
-                finally:
-                    log.send('finally')
             signal.signal(signal.SIGALRM, raise_broken)
             try:
-                interp.call(wait, recv, log, ALARM)
+                interp.call(wait_and_log, recv, log, ALARM)
             except Broken as exc:
                 print(*log_recv.drain(), exc.__context__)
                 tb = exc.__traceback__
@@ -185,15 +186,6 @@ class VisitTests(unittest.TestCase):
     def test_through_several_interpreters(self):
         self.run_script('''
             other = interpreters.create()
-            log_recv, log = create_channel(None)
-            def wait(recv, log, alarm):
-                import signal
-                try:
-                    signal.setitimer(*alarm)
-                    recv.recv()
-                except BaseException as exc:
-                    log.send(type(exc).__name__)
-                    raise
             def call(interp, func, recv, log, alarm):
                 try:
                     interp.call(func, recv, log, alarm)
@@ -202,17 +194,17 @@ class VisitTests(unittest.TestCase):
                     raise
             signal.signal(signal.SIGALRM, raise_broken)
             try:
-                interp.call(call, other, wait, recv, log, ALARM)
+                interp.call(call, other, wait_and_log, recv, log, ALARM)
             except Broken:
                 print(*log_recv.drain())
             # The way back leads through the main interpreter.
             try:
-                interp.call(call, interpreters.get_main(), wait, recv, log,
-                            ALARM)
+                interp.call(call, interpreters.get_main(), wait_and_log, recv,
+                            log, ALARM)
             except interpreters.ExecutionFailed as exc:
                 print(*log_recv.drain(), exc.excinfo.type.__name__)
-            ''', 'KeyboardInterrupt KeyboardInterrupt',
-            'Broken ExecutionFailed ExecutionFailed')
+            ''', 'KeyboardInterrupt finally KeyboardInterrupt',
+            'Broken finally ExecutionFailed ExecutionFailed')
 
     def test_a_signal_after_one_that_raised(self):
         # It is handled too, though the first one breaks the code.
