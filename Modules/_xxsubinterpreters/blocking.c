@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
+#include "pycore_gil.h"           // struct _gil_runtime_state
 #include "pycore_interp.h"        // PyInterpreterState
 #include "pycore_pystate.h"       // _PyThreadState_GET()
 #include "pycore_runtime.h"       // _PyRuntime
@@ -33,6 +34,8 @@ get_breakers(PyThreadState *tstate, _PyWaiter_Breakers *breakers)
     *breakers = (_PyWaiter_Breakers){
         .tripped = tripped,
         .stop = {_PyInterp_ClosingFlag(tstate), _PyInterp_InterruptFlag(tstate)},
+        .gil_holder = &tstate->interp->ceval.gil->last_holder,
+        .gil_self = tstate,
     };
 }
 

@@ -226,8 +226,18 @@ _PyWaiter_Spin(_PyWaiter *waiter, const uintptr_t *attention, uintptr_t mask)
     return fired;
 }
 
+/* Others have used the thread's GIL since it detached. */
 static int
-spin_detached(_PyWaiter *waiter)
+is_gil_shared(const _PyWaiter_Breakers *breakers)
+{
+    return breakers->gil_holder != NULL
+           && _Py_atomic_load_ptr_relaxed(breakers->gil_holder) != breakers->gil_self;
+}
+
+/* Whom another thread of its interpreter fires has to wait for the GIL, and might
+   as well have slept; it was not worth it then. */
+static int
+spin_detached(_PyWaiter *waiter, const _PyWaiter_Breakers *breakers)
 {
     static _Py_thread_local struct experience mine = {.tries = LUCK};
     if (!worth_trying(&mine)) {
@@ -236,7 +246,7 @@ spin_detached(_PyWaiter *waiter)
     int fired = 0;
     if (_Py_atomic_add_int(&spinning, 1) + 1 < _PyWaiter_Processors()) {
         fired = spin(waiter, SPIN_DETACHED_NS, NULL, 0);
-        learn(&mine, fired);
+        learn(&mine, fired && !is_gil_shared(breakers));
     }
     _Py_atomic_add_int(&spinning, -1);
     return fired || is_fired(waiter);
@@ -328,7 +338,7 @@ _PyWaiter_Wait(_PyWaiter *waiter, PyTime_t deadline,
                const _PyWaiter_Breakers *breakers)
 {
     assert(waiter->port == NULL);
-    if (spin_detached(waiter)) {
+    if (spin_detached(waiter, breakers)) {
         return _PyWaiter_FIRED;
     }
     /* The main thread's semaphore is posted by signal handlers. */

@@ -41,6 +41,10 @@ typedef struct {
     const int *tripped;
     /* Set before _PyWaiter_Break() is called with the same pointer; or NULL. */
     const int *stop[2];
+    /* These break nothing: where a pointer tells who had the thread's GIL last,
+       or NULL; and what it is as long as that is the thread itself. */
+    const void *gil_holder;
+    const void *gil_self;
 } _PyWaiter_Breakers;
 
 typedef struct _PyWaiter {
