@@ -32,6 +32,10 @@ test: ## our tests: the stdlib test package, then pytest
 	@$(RUN) {python} -m test -j2 test_subinterpreters
 	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
 
+.PHONY: model
+model: ## the whole model of how threads wait in channels (needs spin)
+	@$(PYTHON3) tests/model/check.py
+
 .PHONY: regrtest
 regrtest: all ## the whole stdlib suite, compared with stock's (VARIANT=stock records it)
 	@$(PYTHON3) tools/regrtest.py --python '$(BUILD)/$(VARIANT)/python' \

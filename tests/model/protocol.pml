@@ -8,7 +8,9 @@
    The size of a step.  An `atomic` or `d_step` block is one step.  It uses at
    most one thing that other threads use without holding the same lock: a
    waiter's `claimed` or `state`, a semaphore, a flag.  What is covered by a
-   lock that the thread holds may be done in the same step: nobody can look. */
+   lock that the thread holds may be done in the same step: nobody can look.
+   That goes for unlocking, too, and for locking unless the thread has another
+   lock already. */
 
 /* ---- What a scenario defines: THREADS, STEPS, ITEMS, the inline program(),
         and what of this differs ---- */
@@ -19,8 +21,14 @@
 #ifndef CASES
 #define CASES 1                 /* the most cases of one select: 1 or 2 */
 #endif
+#ifdef UNBOUNDED
+#define CAPACITY ITEMS          /* there is always room, */
+#define FRONT 1                 /* and receivers take items in batches */
+#else
+#define FRONT 0
+#endif
 #ifndef CAPACITY
-#define CAPACITY 0              /* of each channel; ITEMS is as good as none */
+#define CAPACITY 0              /* of each channel */
 #endif
 #ifndef MOST_WAKING
 #define MOST_WAKING 1           /* of receivers; more are left asleep */
@@ -43,6 +51,9 @@
 #ifndef MAY_CANCEL
 #define MAY_CANCEL(nr) true     /* may it cancel receive nr? */
 #endif
+#ifndef MAY_CANCEL_DONE
+#define MAY_CANCEL_DONE false   /* also if it found its item at once? */
+#endif
 #ifndef ALWAYS_CANCELLED
 #define ALWAYS_CANCELLED(nr) false
 #endif
@@ -63,6 +74,9 @@
 #endif
 #ifndef IS_MAIN
 #define IS_MAIN(t) false        /* is t the thread with the static semaphore? */
+#endif
+#ifndef DRAINS
+#define DRAINS 0                /* does a thread drain a channel, or take out? */
 #endif
 
 /* ---- Mistakes that -DBUG=... puts in, to show that they are found ---- */
@@ -109,6 +123,17 @@
 #define CLOSED_BUT_FEW_WOKEN        40  /* ... handing over up to the limit */
 #define NOT_TRIED_AGAIN             41  /* after the deadline */
 #define SELECT_TRIES_ONE_AGAIN      42  /* only one of the cases */
+#define BATCH_PAST_WAITERS          43
+#define BATCH_WHEN_RESERVED         44
+#define GIVEN_BACK_BEHIND_FRONT     45  /* to the buffer */
+#define FRONT_NOT_DESTROYED         46  /* last receiving end closed */
+#define CLOSED_UNDER_BACK_LOCK      47  /* without the front's */
+#define FRONT_SEEN_UNLOCKED         48  /* locked only when it has an item */
+#define CLOSED_SEEN_UNLOCKED        49
+#define FRONT_LOOKED_AT_ONCE        50  /* then unlocked, and the back locked */
+#define SELECT_PAST_FRONT           51
+#define FRONT_LOCKED_LAST           52  /* after the back, to close an end */
+#define TRIED_AGAIN_PAST_FRONT      53
 
 #ifndef BUG
 #define BUG 0
@@ -148,7 +173,7 @@ mtype = { OK, CLOSED, END_CLOSED, TIMEOUT, INTR, BROKEN, BLOCKS };
 hidden byte touched_after_return, fate_differs_from_report, out_of_order,
             lost_wake_up, left_queued, unlocked_in_disorder, lock_kept,
             post_left_over, no_slot, item_after_closed, fired_twice, not_fired,
-            timed_out_beside_item;
+            timed_out_beside_item, through_closed_end;
 
 /* ---- What the threads share ---- */
 
@@ -170,19 +195,26 @@ typedef Op {
     byte item;                  /* to send, or received */
     mtype status = BLOCKS;
     bit queued;                 /* covered by the channel's lock */
-    bit waking                  /* got its item asleep, and is not back */
+    bit waking;                 /* got its item asleep, and is not back */
+    bit reserved                /* a place, to give its item back to */
 };
 
 Waiter waiter[WAITERS];
 Op op[OPS];
 
 /* Our channels.  Promela's own channels serve as their queues. */
-bit locked[CHANNELS];
+bit locked[CHANNELS];                                   /* the back */
 chan buffer[CHANNELS] = [ITEMS] of { byte };            /* items */
 chan queue[2 * CHANNELS] = [OPS] of { byte };           /* waiting operations */
 byte open[2 * CHANNELS];                                /* ends open, per side */
 bit closed[4 * CHANNELS];                               /* for each end */
 byte waking[CHANNELS];                                  /* receivers */
+
+#if FRONT
+/* What receivers took out of the buffer in one go, and what they lock for it. */
+bit front_locked[CHANNELS];
+chan front[CHANNELS] = [ITEMS] of { byte };
+#endif
 
 #if BREAKER
 bit stop;                       /* the flag */
@@ -202,6 +234,9 @@ bit signalled;                  /* the flag */
 chan completions = [ASYNCS] of { byte };                /* fired waiters */
 byte reserved[CHANNELS];        /* operations that may give an item back */
 byte ring[CHANNELS];            /* how many items there is memory for */
+#if FRONT
+byte front_ring[CHANNELS];
+#endif
 byte begun;                     /* how many receives were begun */
 #endif
 
@@ -219,6 +254,24 @@ bit told_sent[ITEMS + 1];
 bit told_closed;                /* a receiver was told that nothing will come */
 #endif
 
+/* ---- What the channel has ---- */
+
+#if FRONT
+#define FRONT_LEN(c) len(front[c])
+#define IN_FRONT(c, item) (front[c]??[eval(item)])
+#else
+#define FRONT_LEN(c) 0
+#define IN_FRONT(c, item) false
+#endif
+
+#if ASYNCS
+#define RESERVED(c) (reserved[c])
+#define RING_IS_FULL(c) (len(buffer[c]) + reserved[c] >= ring[c])
+#else
+#define RESERVED(c) 0
+#define RING_IS_FULL(c) false
+#endif
+
 /* ---- Checks, all in d_step: they use i and j ---- */
 
 #define LIVE(o) (op[o].queued && !waiter[WAITER_OF(o)].claimed)
@@ -228,9 +281,16 @@ inline touch(w_)
     must(!waiter[w_].gone, touched_after_return)
 }
 
-/* What holds while nobody has the lock. */
+/* What holds while nobody has the back's lock. */
 inline check_channel(c_, name_)
 {
+    must(open[QUEUE(c_, RECV)] > 0 || len(buffer[c_]) + FRONT_LEN(c_) == 0, name_);
+#if ASYNCS
+    must(open[QUEUE(c_, RECV)] == 0 || len(buffer[c_]) + reserved[c_] <= ring[c_], no_slot);
+#endif
+#if FRONT
+    check_front(c_, name_);
+#endif
     for (i : 0 .. OPS - 1) {
         if
         :: LIVE(i) && op[i].channel == c_ ->
@@ -255,6 +315,14 @@ inline check_channel(c_, name_)
     i = 0;
     j = 0
 }
+
+#if FRONT
+/* What holds while nobody has the front's lock. */
+inline check_front(c_, name_)
+{
+    must(empty(front[c_]) || empty(queue[QUEUE(c_, RECV)]), name_)
+}
+#endif
 
 inline check_unlocked(c_)
 {
@@ -284,8 +352,8 @@ inline leaves(c_, item_)
 {
 #ifndef ANY_ORDER
     for (i : 1 .. ITEMS) {
-        must(i >= item_ || SENDER(i) != SENDER(item_) || !(buffer[c_]??[eval(i)]),
-             out_of_order)
+        must(i >= item_ || SENDER(i) != SENDER(item_) ||
+             !(buffer[c_]??[eval(i)]) && !IN_FRONT(c_, i), out_of_order)
     }
     i = 0
 #else
@@ -293,11 +361,28 @@ inline leaves(c_, item_)
 #endif
 }
 
+inline check_items(items_)
+{
+    do
+    :: nempty(items_) ->
+        items_?item;
+        must(fate[item] == NOBODYS, fate_differs_from_report);
+        fate[item] = IN_CHANNEL;
+#ifdef CLOSED_IS_FINAL
+        must(!told_closed, item_after_closed)
+#endif
+    :: empty(items_) -> break
+    od
+}
+
 /* When nothing can happen any more. */
 inline check_rest()
 {
     for (i : 0 .. CHANNELS - 1) {
         must(!locked[i], lock_kept);
+#if FRONT
+        must(!front_locked[i], lock_kept);
+#endif
         must(waking[i] == 0, lost_wake_up)
     }
 #if BREAKER
@@ -321,23 +406,20 @@ inline check_rest()
     }
     for (c : 0 .. CHANNELS - 1) {
         check_channel(c, lost_wake_up);
-        do
-        :: nempty(buffer[c]) ->
-            buffer[c]?item;
-            must(fate[item] == NOBODYS, fate_differs_from_report);
-            fate[item] = IN_CHANNEL;
-#ifdef CLOSED_IS_FINAL
-            must(!told_closed, item_after_closed)
+#if FRONT
+        check_items(front[c]);
 #endif
-        :: empty(buffer[c]) -> break
-        od
+        check_items(buffer[c])
     }
     for (i : 1 .. ITEMS) {
         must((fate[i] != NOBODYS) == told_sent[i], fate_differs_from_report)
     }
 }
 
-/* ---- Locks, claims, wake-ups ---- */
+/* ---- Locks, claims, wake-ups ----
+
+   The lock of a channel is its back's.  An unbounded channel has one for its
+   front besides, which is taken first. */
 
 /* What every process needs that works on channels. */
 #define LOCALS                                                            \
@@ -358,6 +440,33 @@ inline lock(c_)
 inline unlock(c_)
 {
     d_step { check_unlocked(c_); locked[c_] = 0 }
+}
+
+#if FRONT
+inline lock_front(c_)
+{
+    atomic { !front_locked[c_] -> front_locked[c_] = 1 }
+}
+
+#endif
+
+inline lock_both(c_)
+{
+#if FRONT
+    lock_front(c_);
+#endif
+    lock(c_)
+}
+
+inline unlock_both(c_)
+{
+    d_step {
+        check_unlocked(c_);
+#if FRONT
+        front_locked[c_] = 0;
+#endif
+        locked[c_] = 0
+    }
 }
 
 /* Compare and swap, from 0 to 1. */
@@ -416,8 +525,9 @@ inline fire(o_, status_)
 inline post_all()
 {
     do
-    :: atomic { wake == 0 -> w = 0; break }
-    :: atomic { wake != 0 ->
+    :: wake == 0 -> w = 0; break
+    :: else ->
+        atomic {
             w = 0;
             do
             :: (wake & BIT(w)) == 0 -> w++
@@ -585,7 +695,8 @@ inline hand_over(c_, limit_)
 inline refill(c_)
 {
     do
-    :: atomic { len(buffer[c_]) >= CAPACITY || len(queue[QUEUE(c_, SEND)]) == 0 -> break }
+    :: atomic { len(buffer[c_]) >= CAPACITY || RING_IS_FULL(c_) ||
+                len(queue[QUEUE(c_, SEND)]) == 0 -> break }
     :: else ->
         claim_first(QUEUE(c_, SEND));
         atomic {
@@ -600,39 +711,148 @@ inline refill(c_)
     od
 }
 
-/* ---- One attempt, with the lock held ---- */
+/* ---- The front, with its lock held ---- */
 
 #define CHANNEL (op[x].channel)
 #define SIDE (op[x].side)
 
+#define LOOKS_AT_FRONT (BUG != FRONT_LOOKED_AT_ONCE && BUG != SELECT_PAST_FRONT)
+
+#if FRONT
+inline pop_front()
+{
+    front[CHANNEL]?got;
+    printf("    takes item %d from the front\n", got);
+    must(!closed[op[x].end], through_closed_end);
+    leaves(CHANNEL, got);
+    outcome = OK;
+#if ASYNCS
+    /* A large ring is given up when it is empty. */
+    if
+    :: len(front[CHANNEL]) == 0 -> front_ring[CHANNEL] = 0
+    :: else
+    fi
+#endif
+}
+
+/* In an atomic block, with both locks: the rest of the buffer is the new front,
+   if that is allowed. */
+inline take_batch()
+{
+    if
+    :: len(buffer[CHANNEL]) > 0 &&
+       (len(queue[QUEUE(CHANNEL, RECV)]) == 0 || BUG == BATCH_PAST_WAITERS) &&
+       (RESERVED(CHANNEL) == 0 || BUG == BATCH_WHEN_RESERVED) ->
+        printf("    takes a batch\n");
+        do
+        :: len(buffer[CHANNEL]) > 0 -> buffer[CHANNEL]?o; front[CHANNEL]!o
+        :: else -> break
+        od;
+#if ASYNCS
+        o = ring[CHANNEL];
+        ring[CHANNEL] = front_ring[CHANNEL];
+        front_ring[CHANNEL] = o;
+#endif
+        o = 0
+    :: else
+    fi
+}
+
+#define FRONT_HAS_ITEM (len(front[CHANNEL]) > 0 && !closed[op[x].end])
+
+/* Receive x takes an item from the front, under its lock alone.  If it gets none
+   it keeps the lock. */
+inline take_from_front()
+{
+#if BUG == FRONT_SEEN_UNLOCKED || BUG == CLOSED_SEEN_UNLOCKED || BUG == CLOSED_UNDER_BACK_LOCK
+    if
+    :: BUG != CLOSED_UNDER_BACK_LOCK -> won = FRONT_HAS_ITEM
+    :: else
+    fi;
+    lock_front(CHANNEL);
+    if
+    :: BUG == CLOSED_SEEN_UNLOCKED -> won = won && len(front[CHANNEL]) > 0
+    :: BUG == CLOSED_UNDER_BACK_LOCK -> won = FRONT_HAS_ITEM
+    :: else
+    fi;
+    if
+    :: won -> won = 0; pop_front(); front_locked[CHANNEL] = 0
+    :: else
+    fi
+#else
+    atomic { !front_locked[CHANNEL] ->
+        if
+        :: FRONT_HAS_ITEM ->
+            pop_front();
+#ifndef NOT_AT_UNLOCK
+            check_front(CHANNEL, unlocked_in_disorder)
+#endif
+        :: else -> front_locked[CHANNEL] = (BUG != FRONT_LOOKED_AT_ONCE)
+        fi
+    }
+#endif
+}
+#endif
+
+#if ASYNCS
+/* For one item more.  (It is done with the lock free, and then all is tried
+   again.) */
+inline make_room(c_)
+{
+    if
+    :: RING_IS_FULL(c_) -> ring[c_] = len(buffer[c_]) + reserved[c_] + 1
+    :: else
+    fi
+}
+#endif
+
+/* ---- One attempt, with the lock held; a receive has both ---- */
+
 /* Try operation x.  The outcome is OK, CLOSED, END_CLOSED or BLOCKS. */
 inline try_op()
 {
-    atomic {
-        printf("    has the lock of channel %d and tries\n", CHANNEL);
-        outcome = BLOCKS;
-        hit = NONE;
+    atomic { begin_op() };
+    finish_op()
+}
+
+/* In an atomic block. */
+inline begin_op()
+{
+    printf("    has the lock of channel %d and tries\n", CHANNEL);
+    outcome = BLOCKS;
+    hit = NONE;
+    if
+    :: closed[op[x].end] && BUG != CLOSED_END_NOT_CHECKED ->
+        outcome = END_CLOSED
+    :: else ->
         if
-        :: closed[op[x].end] && BUG != CLOSED_END_NOT_CHECKED ->
-            outcome = END_CLOSED
+        :: SIDE == SEND && open[QUEUE(CHANNEL, RECV)] == 0 ->
+            outcome = CLOSED
+#if FRONT
+        :: SIDE == RECV && len(front[CHANNEL]) > 0 && LOOKS_AT_FRONT ->
+            pop_front()
+#endif
+        :: SIDE == RECV && (FRONT_LEN(CHANNEL) == 0 || !LOOKS_AT_FRONT) &&
+           len(buffer[CHANNEL]) > 0 && BUG != SENDER_BEFORE_BUFFER ->
+            buffer[CHANNEL]?got;
+            leaves(CHANNEL, got);
+            outcome = OK;
+#if FRONT
+            take_batch();
+#endif
+            look = (BUG != NO_REFILL -> SENDERS : NOBODY)
         :: else ->
-            if
-            :: SIDE == SEND && open[QUEUE(CHANNEL, RECV)] == 0 ->
-                outcome = CLOSED
-            :: SIDE == RECV && len(buffer[CHANNEL]) > 0 && BUG != SENDER_BEFORE_BUFFER ->
-                buffer[CHANNEL]?got;
-                leaves(CHANNEL, got);
-                outcome = OK;
-                look = (BUG != NO_REFILL -> SENDERS : NOBODY)
-            :: else ->
-                look = (SIDE == SEND -> A_RECEIVER : A_SENDER)
-            fi
-        fi;
-        if
-        :: look != NOBODY && len(queue[QUEUE(CHANNEL, OTHER(SIDE))]) == 0 -> look = NOBODY
-        :: else
+            look = (SIDE == SEND -> A_RECEIVER : A_SENDER)
         fi
-    };
+    fi;
+    if
+    :: look != NOBODY && len(queue[QUEUE(CHANNEL, OTHER(SIDE))]) == 0 -> look = NOBODY
+    :: else
+    fi
+}
+
+inline finish_op()
+{
     if
     :: look == A_RECEIVER -> claim_receiver(CHANNEL)
     :: look == SENDERS -> refill(CHANNEL)
@@ -662,6 +882,9 @@ inline try_op()
             fire(hit, OK)
         :: hit == NONE && SIDE == SEND && outcome == BLOCKS &&
            len(buffer[CHANNEL]) < CAPACITY ->
+#if ASYNCS
+            make_room(CHANNEL);
+#endif
             buffer[CHANNEL]!op[x].item;
             outcome = OK
         :: hit == NONE && SIDE == RECV && outcome == BLOCKS &&
@@ -678,6 +901,14 @@ inline try_op()
         :: hit != NONE -> outcome = OK
         :: else
         fi;
+#if ASYNCS
+        if                          /* a large ring is given up when it is empty */
+        :: SIDE == RECV && len(buffer[CHANNEL]) + reserved[CHANNEL] == 0 ->
+            ring[CHANNEL] = 0
+        :: else
+        fi;
+#endif
+        must(outcome != OK || !closed[op[x].end], through_closed_end);
         printf("    tried: %e\n", outcome)
     };
 #if BUG == FIRED_BEFORE_HANDOVER
@@ -725,9 +956,10 @@ inline take_off(o_)
 
 /* ---- Waiting ---- */
 
-#define ITEM_FOR(o) (op[o].side == RECV && len(buffer[op[o].channel]) > 0)
+#define ITEM_FOR(o) (op[o].side == RECV && \
+                     len(buffer[op[o].channel]) + FRONT_LEN(op[o].channel) > 0)
 
-/* Is an item buffered that the thread could receive?  To be known in the end. */
+/* Is there an item that the thread could receive?  To be known in the end. */
 inline look_beside()
 {
     beside = ITEM_FOR(OP(me, 0)) || ITEM_FOR(OP(me, CASES - 1))
@@ -768,28 +1000,23 @@ inline wait()
     fi;
 
     /* What is set before the thread sleeps does not wake it. */
+#if BREAKER
     if
     :: outcome == BLOCKS && BREAKABLE(me) && stop -> give_up(BROKEN)
     :: else
     fi;
+#endif
+#if SIGNALS
     if
     :: outcome == BLOCKS && IS_MAIN(me) && signalled && !lost -> give_up(INTR)
     :: else
     fi;
+#endif
 
-    /* Park. */
-    atomic {
-        if
-        :: outcome == BLOCKS ->
-            if
-            :: waiter[me].state == WAITING ->
-                printf("thread %d parks\n", me);
-                waiter[me].state = PARKED
-            :: else -> assert(waiter[me].state == FIRED); outcome = FIRED
-            fi
-        :: else
-        fi
-    };
+    if
+    :: outcome == BLOCKS -> park()
+    :: else
+    fi;
     if
     :: outcome == BLOCKS -> sleep()
     :: else
@@ -801,6 +1028,18 @@ inline wait()
     fi;
 #endif
     lost = 0
+}
+
+inline park()
+{
+    atomic {
+        if
+        :: waiter[me].state == WAITING ->
+            printf("thread %d parks\n", me);
+            waiter[me].state = PARKED
+        :: else -> assert(waiter[me].state == FIRED); outcome = FIRED
+        fi
+    }
 }
 
 inline sleep()
@@ -823,27 +1062,31 @@ inline sleep()
 
     do
     :: outcome != BLOCKS -> break
-    :: atomic { outcome == BLOCKS && waiter[me].sema > 0 -> waiter[me].sema-- };
+    :: else ->
         if
-        :: waiter[me].state == POSTED || BUG == EVERY_POST_IS_OURS -> outcome = FIRED
-        :: else ->
-            /* A signal handler, or the late post of an earlier wait. */
-            assert(IS_MAIN(me));
+        :: atomic { waiter[me].sema > 0 -> waiter[me].sema-- };
             if
-            :: signalled && !lost && BUG != SIGNAL_NOT_LOOKED_FOR -> give_up(INTR)
-            :: else
+            :: waiter[me].state == POSTED || BUG == EVERY_POST_IS_OURS -> outcome = FIRED
+            :: else ->
+                /* A signal handler, or the late post of an earlier wait. */
+                assert(IS_MAIN(me));
+                if
+                :: signalled && !lost && BUG != SIGNAL_NOT_LOOKED_FOR -> give_up(INTR)
+                :: else
+                fi
             fi
-        fi
-    :: outcome == BLOCKS && timed && !lost ->
-        give_up(TIMEOUT)
-    :: outcome == BLOCKS && timed && !lost && IS_MAIN(me) && signalled ->
-        give_up(INTR)                   /* EINTR, before the semaphore is posted */
+        :: timed && !lost -> give_up(TIMEOUT)
+#if SIGNALS
+        :: timed && !lost && IS_MAIN(me) && signalled ->
+            give_up(INTR)               /* EINTR, before the semaphore is posted */
+#endif
 #if BUG == RETURNS_WHEN_FIRED
-    :: lost && waiter[me].state == FIRED -> outcome = FIRED
+        :: lost && waiter[me].state == FIRED -> outcome = FIRED
 #endif
 #if BUG == RETURNS_WHEN_POSTED
-    :: lost && waiter[me].state == POSTED -> outcome = FIRED
+        :: lost && waiter[me].state == POSTED -> outcome = FIRED
 #endif
+        fi
     od;
 
 #if BREAKER
@@ -858,7 +1101,8 @@ inline sleep()
 /* ---- What a thread does ---- */
 
 /* For program(): the next operation is a send, a receive or, with two cases, a
-   select; or an end is closed. */
+   select; or all that is there is received; or an item is taken out, if it is
+   there, and destroyed; or an end is closed. */
 inline sends(c_, nr_, item_)
 {
     new_case(c_, SEND, nr_);
@@ -871,6 +1115,22 @@ inline receives(c_, nr_)
     new_case(c_, RECV, nr_);
     printf("thread %d begins to receive from channel %d\n", me, c_)
 }
+
+#if DRAINS
+inline drains(c_, nr_)
+{
+    new_case(c_, RECV, nr_);
+    drain = 1;
+    printf("thread %d begins to drain channel %d\n", me, c_)
+}
+
+inline takes_out(c_, item_)
+{
+    x = c_;
+    out = item_;
+    printf("thread %d begins to take item %d out\n", me, item_)
+}
+#endif
 
 inline new_case(c_, side_, nr_)
 {
@@ -893,18 +1153,46 @@ inline closes_receiving(c_, nr_)
     printf("thread %d begins to close end %d\n", me, end)
 }
 
+#define IS_LONE_RECEIVE (n == 1 && op[OP(me, 0)].side == RECV)
+
+/* A lone send needs the back's lock only; a lone receive has that of the front. */
+inline lock_channel(c_)
+{
+#if FRONT
+    if
+    :: n > 1 -> lock_front(c_)
+    :: else
+    fi;
+#endif
+    lock(c_);
+    held = held | BIT(c_)
+}
+
+inline unlock_channel(c_)
+{
+#if FRONT && BUG != FRONT_LOOKED_AT_ONCE
+    if
+    :: n > 1 || IS_LONE_RECEIVE -> unlock_both(c_)
+    :: else -> unlock(c_)
+    fi;
+#else
+    unlock(c_);
+#endif
+    held = held & ~BIT(c_)
+}
+
 inline lock_involved()
 {
     /* In the order of their numbers. */
     do
     :: held == involved -> break
-    :: (involved & ~held) == BIT(0) -> lock(0); held = held | BIT(0)
+    :: (involved & ~held) == BIT(0) -> lock_channel(0)
 #if CHANNELS > 1
-    :: (involved & ~held) == BIT(1) -> lock(1); held = held | BIT(1)
+    :: (involved & ~held) == BIT(1) -> lock_channel(1)
     :: (involved & ~held) == (BIT(0) | BIT(1)) ->
         if
-        :: BUG != LOCKS_UNSORTED || me % 2 == 0 -> lock(0); held = held | BIT(0)
-        :: else -> lock(1); held = held | BIT(1)        /* BUG */
+        :: BUG != LOCKS_UNSORTED || me % 2 == 0 -> lock_channel(0)
+        :: else -> lock_channel(1)                      /* BUG */
         fi
 #endif
     od
@@ -914,44 +1202,70 @@ inline unlock_held()
 {
     do
     :: held == 0 -> break
-    :: (held & BIT(0)) != 0 -> unlock(0); held = held & ~BIT(0)
+    :: (held & BIT(0)) != 0 -> unlock_channel(0)
 #if CHANNELS > 1
-    :: (held & BIT(0)) == 0 && (held & BIT(1)) != 0 -> unlock(1); held = held & ~BIT(1)
+    :: (held & BIT(0)) == 0 && (held & BIT(1)) != 0 -> unlock_channel(1)
 #endif
     od
 }
 
-/* Try so many of the cases, starting with any. */
+/* Lock, and try so many of the cases, starting with any.  For a lone operation both
+   are one step. */
 inline try_cases(most_)
 {
     if
-    :: k = 0
-    :: n > 1 -> k = 1
+    :: n > 1 -> lock_involved()
+    :: else
     fi;
     do
-    :: left = left + 1;
-        x = OP(me, k);
-        try_op();
+    :: atomic { n > 1 || !locked[op[OP(me, 0)].channel] ->
+            if
+            :: n == 1 -> k = 0; locked[op[OP(me, 0)].channel] = 1; held = involved
+            :: n > 1 && left == 0 -> k = 0
+            :: n > 1 && left == 0 -> k = 1
+            :: n > 1 && left > 0 -> k = 1 - k
+            fi;
+            left = left + 1;
+            x = OP(me, k);
+            begin_op()
+        };
+        finish_op();
         if
         :: outcome != BLOCKS || left == most_ -> break
-        :: else -> k = 1 - k
+        :: else
         fi
     od;
     left = 0;
     k = 0
 }
 
-inline operate()
+/* Try them, and keep the locks, unless an item was in the front. */
+inline attempt(most_)
 {
-    lock_involved();
-    try_cases(n);
-
+#if FRONT
     if
-    :: BUG == UNLOCKS_BEFORE_ENQUEUE && outcome == BLOCKS ->
-        unlock_held();
-        lock_involved()
+    :: IS_LONE_RECEIVE -> x = OP(me, 0); take_from_front()
     :: else
     fi;
+    if
+    :: outcome == BLOCKS -> try_cases(most_)
+    :: else
+    fi
+#else
+    try_cases(most_)
+#endif
+}
+
+inline operate()
+{
+    attempt(n);
+
+#if BUG == UNLOCKS_BEFORE_ENQUEUE
+    if
+    :: outcome == BLOCKS -> unlock_held(); lock_involved()
+    :: else
+    fi;
+#endif
 
     /* If none could be completed, all of them wait, with one waiter. */
     atomic {
@@ -969,9 +1283,9 @@ inline operate()
             :: true
             fi
         :: else
-        fi
+        fi;
+        unlock_held()
     };
-    unlock_held();
     if
     :: outcome == BLOCKS ->
         wait();
@@ -1013,16 +1327,23 @@ inline is_back()
    asleep beside an item. */
 inline try_again()
 {
-    lock_involved();
+    outcome = BLOCKS;
     printf("thread %d tries again\n", me);
-    try_cases((BUG == SELECT_TRIES_ONE_AGAIN -> 1 : n));
+#if BUG == TRIED_AGAIN_PAST_FRONT
+    if
+    :: len(buffer[op[OP(me, 0)].channel]) > 0 -> attempt(n)
+    :: else
+    fi;
+#else
+    attempt((BUG == SELECT_TRIES_ONE_AGAIN -> 1 : n));
+#endif
     atomic {
         if
         :: outcome == BLOCKS -> outcome = TIMEOUT; look_beside()
         :: else -> beside = 0
-        fi
+        fi;
+        unlock_held()
     };
-    unlock_held();
     post_all()
 }
 
@@ -1058,6 +1379,55 @@ inline take_off_others()
         k++
     :: else -> take_off(OP(me, k)); k++
     od
+}
+
+#if DRAINS
+/* Receive until nothing is left, without unlocking in between. */
+inline drain_channel()
+{
+    x = OP(me, 0);
+    lock_both(CHANNEL);
+    do
+    :: try_op();
+        if
+        :: outcome == OK -> d_step { received(me, got); got = 0 }
+        :: else -> break
+        fi
+    od;
+    unlock_both(CHANNEL);
+    post_all()
+}
+
+inline take_out()
+{
+    lock_both(x);
+    atomic {
+#if FRONT
+        take_out_of(front[x]);
+#endif
+        take_out_of(buffer[x]);
+        out = 0
+    };
+    refill(x);
+    unlock_both(x);
+    x = 0;
+    post_all()
+}
+
+inline take_out_of(items_)
+{
+    won = items_??[eval(out)];
+    if
+    :: won -> items_??eval(out); destroy(out); won = 0
+    :: else
+    fi
+}
+#endif
+
+inline destroy(item_)
+{
+    must(fate[item_] == NOBODYS, fate_differs_from_report);
+    fate[item_] = DESTROYED
 }
 
 /* The call returns: its stack frame is gone. */
@@ -1102,6 +1472,9 @@ inline return_from_operation()
         lost = 0;
         slept = 0;
         beside = 0;
+#if DRAINS
+        drain = 0;
+#endif
         involved = 0;
         n = 0
     }
@@ -1141,8 +1514,14 @@ inline close_queue(q_, all_, status_)
 inline close_end()
 {
     x = end / 4;
-    j = (end / 2) % 2;
+#if BUG == FRONT_LOCKED_LAST
     lock(x);
+    lock_front(x);
+#elif BUG == CLOSED_UNDER_BACK_LOCK
+    lock(x);
+#else
+    lock_both(x);
+#endif
     d_step {
         assert(!closed[end]);
         closed[end] = 1;
@@ -1166,22 +1545,41 @@ inline close_end()
     atomic {
         if
         :: open[QUEUE(x, RECV)] == 0 ->
-            do
-            :: nempty(buffer[x]) ->
-                buffer[x]?got;
-                must(fate[got] == NOBODYS, fate_differs_from_report);
-                fate[got] = DESTROYED
-            :: empty(buffer[x]) -> break
-            od;
+#if FRONT && BUG != FRONT_NOT_DESTROYED
+            destroy_all(front[x]);
+#endif
+            destroy_all(buffer[x]);
             got = 0
         :: else
-        fi
+        fi;
+#if BUG == CLOSED_UNDER_BACK_LOCK
+        unlock(x);
+#else
+        unlock_both(x);
+#endif
+        printf("thread %d closed end %d\n", me, end);
+        x = 0;
+        end = NONE
     };
-    unlock(x);
-    printf("thread %d closed end %d\n", me, end);
-    x = 0;
-    end = NONE;
     post_all()
+}
+
+inline destroy_all(items_)
+{
+    do
+    :: nempty(items_) -> items_?got; destroy(got)
+    :: empty(items_) -> break
+    od
+}
+
+/* In an atomic block: what the thread does next.  Nobody else sees it yet. */
+inline begin_step()
+{
+    outcome = BLOCKS;
+    if
+    :: step < STEPS -> program()
+    :: else -> finished++
+    fi
 }
 
 proctype Thread(byte me)
@@ -1191,35 +1589,51 @@ proctype Thread(byte me)
     byte n, k;                  /* cases */
     byte involved, held;        /* channels: sets of bits */
     byte end = NONE;            /* to be closed */
+#if DRAINS
+    byte out;                   /* an item to be taken out */
+    bit drain;                  /* receives all that is there */
+#endif
     bit timed;                  /* there is a deadline, or EINTR */
     bit lost;                   /* the claim, when giving up */
     bit slept;                  /* while it was handed its item */
     bit beside;                 /* an item: look_beside() */
 
+    atomic { begin_step() };
     do
     :: step == STEPS -> break
-    :: step < STEPS ->
-        atomic { program() };
+    :: step < STEPS && n > 0 ->
+#if DRAINS
         if
-        :: n > 0 ->
-            operate();
+        :: drain -> drain_channel()
+        :: else -> operate()
+        fi;
+#else
+        operate();
+#endif
+        atomic {
             return_from_operation();
-            if
-            :: outcome != INTR -> step++
-            :: else             /* handle the signal, then try again */
-            fi;
 #if SIGNALS
             if
             :: IS_MAIN(me) -> signalled = 0
             :: else
             fi;
 #endif
-            outcome = BLOCKS
-        :: end != NONE -> close_end(); step++
-        :: else -> step++
-        fi
-    od;
-    finished++
+            if
+            :: outcome != INTR -> step++
+            :: else             /* handle the signal, then try again */
+            fi;
+            begin_step()
+        }
+    :: step < STEPS && n == 0 ->
+        if
+        :: end != NONE -> close_end()
+#if DRAINS
+        :: out > 0 -> take_out()
+#endif
+        :: else
+        fi;
+        atomic { step++; begin_step() }
+    od
 }
 
 /* ---- The breaker and the signal handler ---- */
@@ -1282,20 +1696,56 @@ proctype Signal()
 #if ASYNCS
 /* An event loop with some receives from channel 0.  Any of them may be
    cancelled at any time.  When it is too late for that, its item is given
-   back at once, to the front or, with FIX_GIVE_BACK_IN_ORDER, to its place. */
+   back at once, before all others or, with FIX_GIVE_BACK_IN_ORDER, to its
+   place. */
 
 #define WAITER(nr) (THREADS + (nr))
 #define LOOP THREADS            /* as a receiver */
 
+/* A place is reserved first.  (Also if the end is closed: that changes nothing.) */
 inline begin_receive()
 {
     x = OP(WAITER(begun), 0);
-    lock(0);
-    d_step {
+    d_step { !locked[0] ->
         op[x].side = RECV;
-        op[x].end = END(0, RECV, 0)
+        op[x].end = END(0, RECV, 0);
+        if
+        :: BUG != NO_SLOT_RESERVED ->
+            make_room(0);
+            reserved[0]++;
+            op[x].reserved = 1
+        :: else
+        fi;
+        check_unlocked(0)
     };
+#if FRONT
+    take_from_front();
+    if
+    :: outcome == BLOCKS ->
+        lock(0);
+        try_op();
+        leave_pending();
+        unlock_both(0)
+    :: else -> leave_pending()
+    fi;
+#else
+    lock(0);
     try_op();
+    leave_pending();
+    unlock(0);
+#endif
+    post_all();
+    outcome = BLOCKS;
+    if
+    :: (pending & BIT(begun)) == 0 -> forget(begun)
+    :: else
+    fi;
+    begun++
+}
+
+/* Unless it is over, and its outcome was looked at. */
+inline leave_pending()
+{
     atomic {
         if
         :: outcome == BLOCKS ->
@@ -1306,39 +1756,28 @@ inline begin_receive()
             pending = pending | BIT(begun);
             printf("loop: receive %d waits\n", begun);
             if
-            :: BUG != NO_SLOT_RESERVED -> reserved[0]++
-            :: else
-            fi;
-            if
-            :: ring[0] < len(buffer[0]) + reserved[0] ->
-                ring[0] = len(buffer[0]) + reserved[0]
-            :: else
-            fi;
-            if
-            :: ring[0] < CAPACITY + reserved[0] -> ring[0] = CAPACITY + reserved[0]
-            :: else
-            fi;
-            if
             :: ALWAYS_CANCELLED(begun) || MAY_CANCEL(begun) ->
                 to_cancel = to_cancel | BIT(begun)
             :: !ALWAYS_CANCELLED(begun) -> skip
             fi
+        :: outcome == OK && MAY_CANCEL_DONE ->
+            printf("loop: receive %d got item %d, and is to be cancelled\n", begun, got);
+            op[x].item = got;
+            op[x].status = OK;
+            pending = pending | BIT(begun);
+            to_cancel = to_cancel | BIT(begun)
         :: outcome == OK ->
             printf("loop: receive %d got item %d\n", begun, got);
             received(LOOP, got)
-        :: else ->
+        :: outcome != BLOCKS && outcome != OK ->
             printf("loop: receive %d: %e\n", begun, outcome);
 #ifdef CLOSED_IS_FINAL
             told_closed = told_closed || outcome == CLOSED
 #endif
         fi;
-        begun++;
         got = 0;
         x = 0
-    };
-    unlock(0);
-    post_all();
-    outcome = BLOCKS
+    }
 }
 
 inline cancel(nr_)
@@ -1347,10 +1786,12 @@ inline cancel(nr_)
         to_cancel = to_cancel & ~BIT(nr_);
         printf("loop: cancels receive %d\n", nr_);
         if
-        :: BUG != CANCEL_DOES_NOT_CLAIM -> try_claim(WAITER(nr_))
+        :: waiter[WAITER(nr_)].gone -> skip         /* it has never waited */
+        :: !waiter[WAITER(nr_)].gone && BUG != CANCEL_DOES_NOT_CLAIM ->
+            try_claim(WAITER(nr_));
+            printf("    won the claim: %d\n", won)
         :: else -> won = 1              /* BUG */
-        fi;
-        printf("    won the claim: %d\n", won)
+        fi
     };
     if
     :: won ->
@@ -1360,18 +1801,22 @@ inline cancel(nr_)
     :: !won && BUG == LATE_GIVE_BACK -> cancelled = cancelled | BIT(nr_)
     :: else ->
         /* Who claimed it is about to post it, and needs nothing of ours. */
-        completions??eval(WAITER(nr_));
-        lock(0);
+        if
+        :: waiter[WAITER(nr_)].gone
+        :: completions??eval(WAITER(nr_))
+        fi;
+        lock_both(0);
         give_back(OP(WAITER(nr_), 0));
-        unlock(0);
+        unlock_both(0);
         post_all();
         forget(nr_)
     fi
 }
 
+/* Its place is free again, unless giving back has seen to that. */
 inline forget(nr_)
 {
-    d_step {
+    d_step { !locked[0] ->
         must(!op[OP(WAITER(nr_), 0)].queued, left_queued);
         waiter[WAITER(nr_)].gone = 1;
         waiter[WAITER(nr_)].claimed = 0;
@@ -1383,14 +1828,14 @@ inline forget(nr_)
         op[OP(WAITER(nr_), 0)].status = BLOCKS;
         pending = pending & ~BIT(nr_);
         cancelled = cancelled & ~BIT(nr_);
-        if
-        :: BUG != NO_SLOT_RESERVED -> reserved[0]--
-        :: else
-        fi
+        reserved[0] = reserved[0] - op[OP(WAITER(nr_), 0)].reserved;
+        op[OP(WAITER(nr_), 0)].reserved = 0;
+        check_unlocked(0)
     }
 }
 
-/* Under the lock: an item goes to the first that waits, or to the front. */
+/* Under both locks: an item goes to the first that waits, or in front of those
+   in the front, where it came from, or of those in the buffer. */
 inline give_back(x_)
 {
     if
@@ -1406,17 +1851,22 @@ inline give_back(x_)
             op[x_].item = 0;
             op[x_].status = BLOCKS;
             if
-            :: open[QUEUE(0, RECV)] == 0 ->
-                must(fate[got] == NOBODYS, fate_differs_from_report);
-                fate[got] = DESTROYED
+            :: open[QUEUE(0, RECV)] == 0 -> destroy(got)
             :: hit != NONE ->
                 op[hit].item = got;
                 leaves(0, got);
                 finish_receiver(hit)
+#if FRONT
+            :: hit == NONE && len(front[0]) > 0 && BUG != GIVEN_BACK_BEHIND_FRONT ->
+                must(len(front[0]) < front_ring[0], no_slot);
+                push_front(front[0], got)
+#endif
             :: else -> put_back()
             fi;
             hit = NONE;
-            got = 0
+            got = 0;
+            reserved[0] = reserved[0] - op[x_].reserved;
+            op[x_].reserved = 0
         }
     :: else
     fi
@@ -1426,21 +1876,25 @@ inline give_back(x_)
 inline put_back()
 {
     must(len(buffer[0]) < ring[0], no_slot);
-    left = len(buffer[0]);
 #ifdef FIX_GIVE_BACK_IN_ORDER
-    buffer[0]!!got;             /* before those that were sent later */
+    buffer[0]!!got              /* before those that were sent later */
 #else
-    buffer[0]!got;
-    do                          /* turn the buffer until it is in front */
-    :: left > 0 && BUG != GIVEN_BACK_TO_TAIL ->
-        left--;
-        buffer[0]?o;
-        buffer[0]!o
+    if
+    :: BUG == GIVEN_BACK_TO_TAIL -> buffer[0]!got
+    :: else -> push_front(buffer[0], got)
+    fi
+#endif
+}
+
+inline push_front(items_, item_)
+{
+    left = len(items_);
+    items_!item_;
+    do                          /* turn them until it is in front */
+    :: left > 0 -> left--; items_?o; items_!o
     :: else -> break
     od;
-    o = 0;
-#endif
-    left = 0
+    o = 0
 }
 
 inline complete(nr_)
@@ -1458,9 +1912,9 @@ inline complete(nr_)
         }
     :: else ->
         assert(BUG == LATE_GIVE_BACK);
-        lock(0);                                /* BUG */
+        lock_both(0);                           /* BUG */
         give_back(OP(WAITER(nr_), 0));          /* BUG */
-        unlock(0);                              /* BUG */
+        unlock_both(0);                         /* BUG */
         post_all()                              /* BUG */
     fi;
     forget(nr_)
