@@ -15,8 +15,10 @@ RANKS = [
     {'state', 'interp'},
     {'signals'},
     {'blocking'},
-    {'message', 'message_format', 'message_encode', 'message_decode',
-     'bufferview', 'channelobject', 'queueobject'},
+    {'objectmap'},
+    {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
+     'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
+     'message_decode_function', 'bufferview', 'channelobject', 'queueobject'},
     {'select', 'asyncobject', 'call', 'capi'},
     {'module'},
 ]

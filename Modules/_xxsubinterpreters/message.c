@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "bufferview.h"
+#include "interp.h"
 #include "message.h"
 #include "message_format.h"
 
@@ -32,10 +33,116 @@ _PyMessage_SplitName(PyObject *qualname)
     return names;
 }
 
+PyObject *
+_PyMessage_InterpreterClass(void)
+{
+    PyObject *name = PyUnicode_FromString("interpreters");
+    PyObject *module = name != NULL ? PyImport_GetModule(name) : NULL;
+    Py_XDECREF(name);
+    PyObject *cls = NULL;
+    if (module != NULL) {
+        (void)PyObject_GetOptionalAttrString(module, "Interpreter", &cls);
+        Py_DECREF(module);
+    }
+    return cls;
+}
+
+
+/* --- what is kept for each interpreter --------------------------------------------- */
+
+static const char *const reduce_names[] = {
+    "__reduce_ex__", "__reduce__", "__getstate__", "__getnewargs__", "__getnewargs_ex__",
+};
+
+int
+_PyMessage_InitState(_xxsub_state *state)
+{
+    Py_BUILD_ASSERT(Py_ARRAY_LENGTH(reduce_names) < Py_ARRAY_LENGTH(state->reduce_names));
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(reduce_names); i++) {
+        state->reduce_names[i] = PyUnicode_InternFromString(reduce_names[i]);
+        if (state->reduce_names[i] == NULL) {
+            return -1;
+        }
+    }
+    state->setstate_name = PyUnicode_InternFromString("__setstate__");
+    state->transfer_name = PyUnicode_InternFromString("__transfer__");
+    state->registered = PyDict_New();
+    state->import_list = Py_BuildValue("(s)", "__name__");
+    state->stand_in_modules = PyDict_New();
+    state->brought_globals = PyDict_New();
+    if (state->setstate_name == NULL || state->import_list == NULL
+        || state->transfer_name == NULL || state->registered == NULL
+        || state->stand_in_modules == NULL || state->brought_globals == NULL)
+    {
+        return -1;
+    }
+    PyObject *copyreg = PyImport_ImportModule("copyreg");
+    if (copyreg == NULL) {
+        return -1;
+    }
+    state->dispatch_table = PyObject_GetAttrString(copyreg, "dispatch_table");
+    state->slotnames = PyObject_GetAttrString(copyreg, "_slotnames");
+    Py_DECREF(copyreg);
+    if (state->dispatch_table != NULL && !PyDict_CheckExact(state->dispatch_table)) {
+        PyErr_SetString(PyExc_TypeError, "copyreg.dispatch_table must be a dict");
+        return -1;
+    }
+    return state->dispatch_table != NULL && state->slotnames != NULL ? 0 : -1;
+}
+
+int
+_PyMessage_VisitState(_xxsub_state *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->dispatch_table);
+    Py_VISIT(state->slotnames);
+    Py_VISIT(state->registered);
+    Py_VISIT(state->stand_in_modules);
+    Py_VISIT(state->brought_globals);
+    return 0;
+}
+
+void
+_PyMessage_ClearState(_xxsub_state *state)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(reduce_names); i++) {
+        Py_CLEAR(state->reduce_names[i]);
+    }
+    Py_CLEAR(state->setstate_name);
+    Py_CLEAR(state->import_list);
+    Py_CLEAR(state->dispatch_table);
+    Py_CLEAR(state->slotnames);
+    Py_CLEAR(state->transfer_name);
+    Py_CLEAR(state->registered);
+    Py_CLEAR(state->stand_in_modules);
+    Py_CLEAR(state->brought_globals);
+}
+
+
+/* --- handles ------------------------------------------------------------------- */
+
 void
 _PyMessage_ReleaseEnd(void *end)
 {
     _PyChannelEnd_Free(end);
+}
+
+void
+_PyMessage_ReleaseQueue(void *end)
+{
+    _PyChannelEnd_Free(end);
+}
+
+void
+_PyMessage_ReleaseBuffer(void *buffer)
+{
+    _PySharedBuffer_Free(buffer);
+}
+
+void
+_PyMessage_ReleaseInterpreter(void *id)
+{
+    _PyInterp_Decref(*(int64_t *)id);
+    PyMem_RawFree(id);
 }
 
 
@@ -54,7 +161,8 @@ count_ends(_PyChannelPayload payload, const _PyChannel *ch)
     Py_ssize_t n = 0;
     for (size_t i = 0; i < message->n_handles; i++) {
         const struct handle *handle = &message->handles[i];
-        if (handle->release == _PyMessage_ReleaseEnd
+        if ((handle->release == _PyMessage_ReleaseEnd
+             || handle->release == _PyMessage_ReleaseQueue)
             && _PyChannelEnd_Channel(handle->ptr) == ch)
         {
             int sides = ((const _PyChannelEnd *)handle->ptr)->sides;

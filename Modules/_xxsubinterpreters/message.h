@@ -37,6 +37,12 @@ extern void _PyMessage_Free(_PyMessage *message);
    at the type only: a container may still hold what cannot be sent. */
 extern int _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type);
 
+/* What the module keeps for messages in each interpreter: to be called when the module is
+   initialized, traversed and cleared.  The first returns -1 with an exception. */
+extern int _PyMessage_InitState(_xxsub_state *state);
+extern int _PyMessage_VisitState(_xxsub_state *state, visitproc visit, void *arg);
+extern void _PyMessage_ClearState(_xxsub_state *state);
+
 /* What travels through a channel: a message, or, for small values, the value
    itself.  Returns 0, or -1 with an exception as for _PyMessage_Encode(). */
 extern int _PyMessage_EncodeItem(_xxsub_state *state, PyObject *obj,

@@ -1,63 +1,112 @@
-/* From a message to Python objects.  See message.h and message_format.h.
-
-   A message is trusted: it was written by the encoder of this process. */
+/* From a message to Python objects: built-in types.  See message.h, decoder.h and
+   message_format.h. */
 
 #include "Python.h"
-#include "marshal.h"              // PyMarshal_ReadObjectFromString()
+#include "pycore_cell.h"          // PyCell_SetTakeRef()
+#include "pycore_dict.h"          // DK_UNICODE_ENTRIES()
+#include "pycore_interp.h"        // PyInterpreterState
+#include "pycore_list.h"          // _PyList_FromArraySteal()
 #include "pycore_long.h"          // _PyLong_FromByteArray()
+#include "pycore_object.h"        // _PyObject_GC_TRACK()
+#include "pycore_tuple.h"         // _PyTuple_FromArraySteal()
 #include "bufferview.h"
 #include "channelobject.h"
-#include "message.h"
-#include "message_format.h"
+#include "decoder.h"
 #include "queueobject.h"
-
-struct decoder {
-    _xxsub_state *state;
-    _PyMessage *message;
-    const unsigned char *next;
-    PyObject **kept;                /* by number; strong references */
-    size_t n_kept;                  /* numbers given so far */
-};
-
-static PyObject *decode(struct decoder *dec);
 
 
 /* --- reading --------------------------------------------------------------- */
 
-static const void *
-read_bytes(struct decoder *dec, size_t n)
+void *
+_PyDecoder_Invalid(void)
 {
-    const void *result = dec->next;
+    PyErr_SetString(PyExc_SystemError, "invalid message");
+    return NULL;
+}
+
+/* The next n bytes, or NULL with an exception. */
+static inline const unsigned char *
+read_bytes(decoder *dec, size_t n)
+{
+    if (n > (size_t)(dec->end - dec->next)) {
+        return _PyDecoder_Invalid();
+    }
+    const unsigned char *result = dec->next;
     dec->next += n;
-    assert(dec->next <= dec->message->data + dec->message->size);
     return result;
 }
 
-#define READ(dec, var) memcpy(&(var), read_bytes((dec), sizeof(var)), sizeof(var))
+/* Read what is as large as `var`; false with an exception. */
+#define READ(dec, var) \
+    ((size_t)((dec)->end - (dec)->next) >= sizeof(var) \
+     ? (memcpy(&(var), (dec)->next, sizeof(var)), (dec)->next += sizeof(var), 1) \
+     : (_PyDecoder_Invalid(), 0))
 
-static size_t
-read_size(struct decoder *dec)
+static inline int
+read_size(decoder *dec, size_t *n)
 {
-    size_t n;
-    READ(dec, n);
-    return n;
+    if (dec->next < dec->end && *dec->next < 0x80) {
+        *n = *dec->next++;
+        return 0;
+    }
+    size_t result = 0;
+    for (int shift = 0; dec->next < dec->end && shift < 64; shift += 7) {
+        unsigned char byte = *dec->next++;
+        result |= (size_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) {
+            *n = result;
+            return 0;
+        }
+    }
+    _PyDecoder_Invalid();
+    return -1;
 }
 
-static struct handle *
-read_handle(struct decoder *dec)
+int
+_PyDecoder_ReadSize(decoder *dec, size_t *n)
 {
-    size_t i = read_size(dec);
-    assert(i < dec->message->n_handles);
+    return read_size(dec, n);
+}
+
+/* A record has at least one byte, so that many are not too many to allocate. */
+int
+_PyDecoder_Count(decoder *dec, size_t *n)
+{
+    if (read_size(dec, n) < 0) {
+        return -1;
+    }
+    if (*n > (size_t)(dec->end - dec->next)) {
+        _PyDecoder_Invalid();
+        return -1;
+    }
+    return 0;
+}
+
+/* The handle of a record, of that kind, or NULL with an exception. */
+static struct handle *
+read_handle(decoder *dec, void (*release)(void *))
+{
+    size_t i;
+    if (read_size(dec, &i) < 0) {
+        return NULL;
+    }
+    if (i >= dec->message->n_handles || dec->message->handles[i].release != release
+        || dec->message->handles[i].ptr == NULL)
+    {
+        return _PyDecoder_Invalid();
+    }
     return &dec->message->handles[i];
 }
 
 /* The message lets go of what the handle stands for: the caller owns it. */
 static void *
-take_handle(struct decoder *dec)
+take_handle(decoder *dec, void (*release)(void *))
 {
-    struct handle *handle = read_handle(dec);
+    struct handle *handle = read_handle(dec, release);
+    if (handle == NULL) {
+        return NULL;
+    }
     void *ptr = handle->ptr;
-    assert(ptr != NULL);
     handle->ptr = NULL;
     return ptr;
 }
@@ -65,230 +114,185 @@ take_handle(struct decoder *dec)
 
 /* --- numbers given to objects ---------------------------------------------- */
 
-/* Objects are numbered when their record begins, but most exist only at its
-   end; containers that can be met again inside themselves are put in their
-   place first. */
-static void
-keep(struct decoder *dec, size_t number, PyObject *obj)
+static inline int
+number_now(decoder *dec, unsigned char tag, PyObject *obj)
 {
-    if (number > 0) {
-        assert(dec->kept[number - 1] == NULL);
-        dec->kept[number - 1] = Py_NewRef(obj);
-    }
-}
-
-
-/* --- containers --------------------------------------------------------------- */
-
-/* Fill a new list or tuple, which others may see before it is complete: code
-   that is imported meanwhile, through the garbage collector. */
-static void
-fill_with_none(PyObject **items, size_t n)
-{
-    assert(_Py_IsImmortal(Py_None));
-    for (size_t i = 0; i < n; i++) {
-        items[i] = Py_None;
-    }
-}
-
-static PyObject *
-decode_list(struct decoder *dec, size_t number)
-{
-    size_t n = read_size(dec);
-    PyObject *list = PyList_New(n);
-    if (list == NULL) {
-        return NULL;
-    }
-    fill_with_none(((PyListObject *)list)->ob_item, n);
-    keep(dec, number, list);
-    for (size_t i = 0; i < n; i++) {
-        PyObject *item = decode(dec);
-        if (item == NULL) {
-            Py_DECREF(list);
-            return NULL;
+    if (tag & TAG_KEEP) {
+        if (dec->n_kept == dec->message->n_kept) {
+            _PyDecoder_Invalid();
+            return -1;
         }
-        PyList_SET_ITEM(list, i, item);
+        dec->kept[dec->n_kept++] = Py_NewRef(obj);
     }
-    return list;
+    return 0;
+}
+
+int
+_PyDecoder_NumberNow(decoder *dec, unsigned char tag, PyObject *obj)
+{
+    return number_now(dec, tag, obj);
 }
 
 static PyObject *
-decode_tuple(struct decoder *dec, size_t number)
+read_ref(decoder *dec)
 {
-    size_t n = read_size(dec);
-    PyObject *tuple = PyTuple_New(n);
-    if (tuple == NULL) {
+    size_t n;
+    if (read_size(dec, &n) < 0) {
         return NULL;
     }
-    fill_with_none(((PyTupleObject *)tuple)->ob_item, n);
-    keep(dec, number, tuple);
-    for (size_t i = 0; i < n; i++) {
-        PyObject *item = decode(dec);
-        if (item == NULL) {
-            Py_DECREF(tuple);
-            return NULL;
-        }
-        PyTuple_SET_ITEM(tuple, i, item);
-    }
-    return tuple;
+    return n < dec->n_kept ? Py_NewRef(dec->kept[n]) : _PyDecoder_Invalid();
 }
 
-static PyObject *
-decode_dict(struct decoder *dec, size_t number)
+PyObject *
+_PyDecoder_Number(decoder *dec, unsigned char tag, PyObject *obj, int *again)
 {
-    size_t n = read_size(dec);
-    PyObject *dict = PyDict_New();
-    if (dict == NULL) {
+    *again = 0;
+    if (obj == NULL) {
         return NULL;
     }
-    keep(dec, number, dict);
-    while (n-- > 0) {
-        PyObject *key = decode(dec);
-        PyObject *value = key != NULL ? decode(dec) : NULL;
-        int r = value != NULL ? PyDict_SetItem(dict, key, value) : -1;
-        Py_XDECREF(value);
-        Py_XDECREF(key);
-        if (r < 0) {
-            Py_DECREF(dict);
-            return NULL;
-        }
+    if (tag & TAG_AGAIN) {
+        *again = 1;
+        Py_DECREF(obj);
+        return read_ref(dec);
     }
-    return dict;
-}
-
-static PyObject *
-decode_set(struct decoder *dec, size_t number, PyObject *set)
-{
-    size_t n = read_size(dec);
-    if (set == NULL) {
+    if (number_now(dec, tag, obj) < 0) {
+        Py_DECREF(obj);
         return NULL;
     }
-    while (n-- > 0) {
-        PyObject *item = decode(dec);
-        int r = item != NULL ? PySet_Add(set, item) : -1;
-        Py_XDECREF(item);
-        if (r < 0) {
-            Py_DECREF(set);
-            return NULL;
-        }
-    }
-    /* Only now: a frozenset may be filled as long as nobody else has it.  The
-       encoder refuses one that contains itself, by way of a function. */
-    keep(dec, number, set);
-    return set;
-}
-
-/* A slice or a range, made from its three attributes. */
-static PyObject *
-decode_three(struct decoder *dec, PyTypeObject *type)
-{
-    PyObject *args[3];
-    int n = 0;
-    while (n < 3 && (args[n] = decode(dec)) != NULL) {
-        n++;
-    }
-    PyObject *result = n == 3
-        ? PyObject_Vectorcall((PyObject *)type, args, 3, NULL) : NULL;
-    while (n > 0) {
-        Py_DECREF(args[--n]);
-    }
-    return result;
-}
-
-
-/* --- functions and classes ------------------------------------------------------ */
-
-static PyObject *
-find_global(PyObject *module_name, PyObject *qualname)
-{
-    PyObject *obj = PyImport_Import(module_name);
-    PyObject *names = obj != NULL ? _PyMessage_SplitName(qualname) : NULL;
-    if (names == NULL) {
-        Py_XDECREF(obj);
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; obj != NULL && i < PyList_GET_SIZE(names); i++) {
-        Py_SETREF(obj, PyObject_GetAttr(obj, PyList_GET_ITEM(names, i)));
-    }
-    Py_DECREF(names);
     return obj;
 }
 
-static PyObject *
-decode_global(struct decoder *dec)
+/* As _PyDecoder_Number(), at the end of a record. */
+static inline PyObject *
+number_at_end(decoder *dec, unsigned char tag, PyObject *obj)
 {
-    PyObject *module = decode(dec);
-    PyObject *qualname = module != NULL ? decode(dec) : NULL;
-    PyObject *result = qualname != NULL ? find_global(module, qualname) : NULL;
+    if (tag < TAG_AGAIN || obj == NULL) {
+        return obj;
+    }
+    int again;
+    return _PyDecoder_Number(dec, tag, obj, &again);
+}
+
+
+/* --- the stack and the frames -------------------------------------------------- */
+
+static int
+grow_stack(decoder *dec)
+{
+    size_t n = dec->allocated == 0 ? 64 : 2 * dec->allocated;
+    PyObject **stack = PyMem_Resize(dec->stack, PyObject *, n);
+    if (stack == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    dec->stack = stack;
+    dec->allocated = n;
+    return 0;
+}
+
+/* The object is complete that a frame waits for.  Takes the reference, also on failure. */
+static inline int
+push(decoder *dec, decoder_frame *f, PyObject *obj)
+{
+    if (f->items != NULL) {
+        f->items[f->n_items++] = obj;
+        return 0;
+    }
+    if (dec->used == dec->allocated && grow_stack(dec) < 0) {
+        Py_DECREF(obj);
+        return -1;
+    }
+    dec->stack[dec->used++] = obj;
+    return 0;
+}
+
+void
+_PyDecoder_Drop(decoder *dec, size_t base)
+{
+    while (dec->used > base) {
+        Py_DECREF(dec->stack[--dec->used]);
+    }
+}
+
+decoder_frame *
+_PyDecoder_Push(decoder *dec, unsigned char tag, size_t n)
+{
+    if (dec->depth == dec->allocated_frames) {
+        size_t size = dec->allocated_frames == 0 ? 16 : 2 * dec->allocated_frames;
+        decoder_frame *frames = PyMem_Resize(dec->frames, decoder_frame, size);
+        if (frames == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        dec->frames = frames;
+        dec->allocated_frames = size;
+    }
+    decoder_frame *f = &dec->frames[dec->depth++];
+    *f = (decoder_frame){.tag = tag, .base = dec->used, .remaining = n};
+    return f;
+}
+
+
+/* --- leaves ---------------------------------------------------------------------- */
+
+static PyObject *
+decode_str(decoder *dec, unsigned char tag)
+{
+    size_t length;
+    if (read_size(dec, &length) < 0) {
+        return NULL;
+    }
+    int kind = 1;
+    Py_UCS4 maxchar = 0x7F;
+    switch (tag & TAG_MASK) {
+    case TAG_LATIN1: maxchar = 0xFF; break;
+    case TAG_UCS2: kind = 2; maxchar = 0xFFFF; break;
+    case TAG_UCS4: kind = 4; maxchar = 0x10FFFF; break;
+    }
+    if (length > (size_t)(dec->end - dec->next) / kind) {
+        return _PyDecoder_Invalid();
+    }
+    const unsigned char *from = dec->next;
+    dec->next += length * kind;
+    if (length <= 1) {
+        /* The empty string, and the Latin-1 characters, exist once. */
+        return length == 0 ? PyUnicode_New(0, 0)
+               : PyUnicode_FromKindAndData(kind, from, 1);
+    }
+    PyObject *str = PyUnicode_New(length, maxchar);
+    if (str != NULL) {
+        memcpy(PyUnicode_DATA(str), from, length * kind);
+    }
+    return str;
+}
+
+static PyObject *
+decode_global(decoder *dec)
+{
+    PyObject *module = _PyDecoder_Str(dec);
+    PyObject *qualname = module != NULL ? _PyDecoder_Str(dec) : NULL;
+    PyObject *result = qualname != NULL ? _PyDecoder_FindGlobal(dec, module, qualname) : NULL;
     Py_XDECREF(qualname);
     Py_XDECREF(module);
     return result;
 }
 
 static PyObject *
-new_function(PyObject *module_name, PyObject *name, PyObject *qualname,
-             PyObject *marshalled, PyObject *defaults, PyObject *kwdefaults)
+decode_module(decoder *dec)
 {
-    PyObject *module = PyImport_Import(module_name);
-    if (module == NULL) {
-        return NULL;
-    }
-    PyObject *func = NULL;
-    if (!PyModule_Check(module)) {
-        PyErr_Format(PyExc_ImportError, "%R is not a module", module_name);
-        Py_DECREF(module);
-        return NULL;
-    }
-    PyObject *code = PyMarshal_ReadObjectFromString(
-            PyBytes_AS_STRING(marshalled), PyBytes_GET_SIZE(marshalled));
-    if (code != NULL) {
-        func = PyFunction_NewWithQualName(code, PyModule_GetDict(module),
-                                          qualname);
-        Py_DECREF(code);
-    }
-    Py_DECREF(module);
-    if (func == NULL) {
-        return NULL;
-    }
-    if (PyObject_SetAttrString(func, "__name__", name) < 0
-        || PyObject_SetAttrString(func, "__module__", module_name) < 0
-        || PyFunction_SetDefaults(func, defaults) < 0
-        || PyFunction_SetKwDefaults(func, kwdefaults) < 0)
-    {
-        Py_DECREF(func);
-        return NULL;
-    }
-    return func;
-}
-
-static PyObject *
-decode_function(struct decoder *dec)
-{
-    PyObject *parts[6];
-    int n = 0;
-    while (n < 6 && (parts[n] = decode(dec)) != NULL) {
-        n++;
-    }
-    PyObject *result = n == 6
-        ? new_function(parts[0], parts[1], parts[2], parts[3], parts[4],
-                       parts[5])
-        : NULL;
-    while (n > 0) {
-        Py_DECREF(parts[--n]);
-    }
+    PyObject *name = _PyDecoder_Str(dec);
+    PyObject *result = name != NULL ? _PyDecoder_Import(dec, name) : NULL;
+    Py_XDECREF(name);
     return result;
 }
 
-
-/* --- what goes by handle ---------------------------------------------------------- */
-
 static PyObject *
-decode_interpreter(struct decoder *dec)
+decode_interpreter(decoder *dec)
 {
     /* The handle's reference keeps it alive until the new object has one of
        its own. */
-    int64_t *id = read_handle(dec)->ptr;
-    PyObject *module = PyImport_ImportModule("interpreters");
+    struct handle *handle = read_handle(dec, _PyMessage_ReleaseInterpreter);
+    PyObject *module = handle != NULL ? PyImport_ImportModule("interpreters") : NULL;
     if (module == NULL) {
         return NULL;
     }
@@ -297,166 +301,723 @@ decode_interpreter(struct decoder *dec)
     if (cls == NULL) {
         return NULL;
     }
-    PyObject *result = PyObject_CallFunction(cls, "L", (long long)*id);
+    long long id = *(int64_t *)handle->ptr;
+    PyObject *result = PyObject_CallFunction(cls, "L", id);
     Py_DECREF(cls);
     return result;
 }
 
-
-/* --- any object ------------------------------------------------------------------- */
-
 static PyObject *
-decode_str(struct decoder *dec)
-{
-    size_t length = read_size(dec);
-    uint32_t maxchar;
-    READ(dec, maxchar);
-    PyObject *str = PyUnicode_New(length, maxchar);
-    if (str == NULL) {
-        return NULL;
-    }
-    size_t n = length * PyUnicode_KIND(str);
-    const void *from = read_bytes(dec, n);
-    if (n > 0) {                    /* the empty string is shared */
-        memcpy(PyUnicode_DATA(str), from, n);
-    }
-    if (length == 1) {              /* so are the Latin-1 characters */
-        Py_SETREF(str, PyUnicode_FromOrdinal(PyUnicode_READ_CHAR(str, 0)));
-    }
-    return str;
-}
-
-static PyObject *
-decode_leaf(struct decoder *dec, enum tag tag)
+decode_number(decoder *dec, enum tag tag)
 {
     switch (tag) {
-    case TAG_NONE:
-        Py_RETURN_NONE;
-    case TAG_TRUE:
-        Py_RETURN_TRUE;
-    case TAG_FALSE:
-        Py_RETURN_FALSE;
-    case TAG_ELLIPSIS:
-        return Py_NewRef(Py_Ellipsis);
-    case TAG_INT: {
-        int64_t value;
-        READ(dec, value);
-        return PyLong_FromLongLong(value);
+    case TAG_INT8: {
+        int8_t value;
+        return READ(dec, value) ? PyLong_FromLong(value) : NULL;
     }
-    case TAG_BIGINT: {
-        size_t n = read_size(dec);
-        return _PyLong_FromByteArray(read_bytes(dec, n), n,
-                                     /*little_endian=*/1, /*is_signed=*/1);
+    case TAG_INT16: {
+        int16_t value;
+        return READ(dec, value) ? PyLong_FromLong(value) : NULL;
+    }
+    case TAG_INT32: {
+        int32_t value;
+        return READ(dec, value) ? PyLong_FromLong(value) : NULL;
+    }
+    case TAG_INT64: {
+        int64_t value;
+        return READ(dec, value) ? PyLong_FromLongLong(value) : NULL;
     }
     case TAG_FLOAT: {
         double value;
-        READ(dec, value);
-        return PyFloat_FromDouble(value);
+        return READ(dec, value) ? PyFloat_FromDouble(value) : NULL;
     }
     case TAG_COMPLEX: {
         Py_complex value;
-        READ(dec, value);
-        return PyComplex_FromCComplex(value);
+        return READ(dec, value) ? PyComplex_FromCComplex(value) : NULL;
     }
-    case TAG_STR:
-        return decode_str(dec);
-    case TAG_BYTES: {
-        size_t n = read_size(dec);
-        return PyBytes_FromStringAndSize(read_bytes(dec, n), n);
-    }
-    case TAG_BYTEARRAY: {
-        size_t n = read_size(dec);
-        return PyByteArray_FromStringAndSize(read_bytes(dec, n), n);
-    }
-    case TAG_SLICE:
-        return decode_three(dec, &PySlice_Type);
-    case TAG_RANGE:
-        return decode_three(dec, &PyRange_Type);
-    case TAG_GLOBAL:
-        return decode_global(dec);
-    case TAG_FUNCTION:
-        return decode_function(dec);
-    case TAG_BUFFER:
-        return _PyBufferView_NewMemoryView(dec->state, take_handle(dec));
-    case TAG_CHANNEL_END:
-        return _PyChannelObject_New(dec->state, take_handle(dec));
-    case TAG_QUEUE:
-        return _PyQueueObject_New(dec->state, take_handle(dec));
-    case TAG_INTERPRETER:
-        return decode_interpreter(dec);
     default:
         Py_UNREACHABLE();
     }
 }
 
-static PyObject *
-decode_record(struct decoder *dec)
-{
-    unsigned char byte;
-    READ(dec, byte);
-    enum tag tag = byte & ~TAG_KEEP;
-    size_t number = byte & TAG_KEEP ? ++dec->n_kept : 0;
-    assert(dec->n_kept <= dec->message->n_kept);
+#define PUSH_NUMBERS(TYPE, MAKE) \
+    for (size_t i = 0; i < n; i++) { \
+        TYPE value; \
+        memcpy(&value, from + i * sizeof(value), sizeof(value)); \
+        PyObject *number = MAKE(value); \
+        if (number == NULL) { \
+            return -1; \
+        } \
+        *to++ = number; \
+        *count += 1; \
+    }
 
+/* Push all but the last number of a run, which is *obj. */
+static int
+decode_run(decoder *dec, enum tag tag, PyObject **obj)
+{
+    size_t n;
+    size_t width = tag == TAG_INT8S ? 1 : tag == TAG_INT16S ? 2 : tag == TAG_INT32S ? 4 : 8;
+    if (_PyDecoder_Count(dec, &n) < 0) {
+        return -1;
+    }
+    decoder_frame *f = dec->depth > 0 ? &dec->frames[dec->depth - 1] : NULL;
+    if (n == 0 || n > (size_t)(dec->end - dec->next) / width
+        || f == NULL || n > f->remaining)
+    {
+        _PyDecoder_Invalid();
+        return -1;
+    }
+    const unsigned char *from = read_bytes(dec, n * width);
+    while (f->items == NULL && dec->allocated - dec->used < n) {
+        if (grow_stack(dec) < 0) {
+            return -1;
+        }
+    }
+    size_t *count = f->items != NULL ? &f->n_items : &dec->used;
+    PyObject **to = (f->items != NULL ? f->items : dec->stack) + *count;
     switch (tag) {
-    case TAG_REF: {
-        PyObject *obj = dec->kept[read_size(dec)];
-        if (obj == NULL) {
-            PyErr_SetString(PyExc_SystemError,
-                            "a message refers to what is not yet decoded");
+    case TAG_INT8S: PUSH_NUMBERS(int8_t, PyLong_FromLong); break;
+    case TAG_INT16S: PUSH_NUMBERS(int16_t, PyLong_FromLong); break;
+    case TAG_INT32S: PUSH_NUMBERS(int32_t, PyLong_FromLong); break;
+    case TAG_INT64S: PUSH_NUMBERS(int64_t, PyLong_FromLongLong); break;
+    default: PUSH_NUMBERS(double, PyFloat_FromDouble); break;
+    }
+    f->remaining -= n - 1;
+    *count -= 1;
+    *obj = to[-1];
+    return 1;
+}
+
+/* Those that are complete at once; the number is not given yet. */
+static PyObject *
+decode_leaf(decoder *dec, unsigned char tag)
+{
+    switch (tag & TAG_MASK) {
+    case TAG_NOT_IMPLEMENTED:
+        return Py_NewRef(Py_NotImplemented);
+    case TAG_ELLIPSIS:
+        return Py_NewRef(Py_Ellipsis);
+    case TAG_BIGINT: {
+        size_t n;
+        if (_PyDecoder_Count(dec, &n) < 0) {
             return NULL;
         }
-        return Py_NewRef(obj);
+        return _PyLong_FromByteArray(read_bytes(dec, n), n,
+                                     /*little_endian=*/1, /*is_signed=*/1);
     }
-    case TAG_LIST:
-        return decode_list(dec, number);
-    case TAG_TUPLE:
-        return decode_tuple(dec, number);
-    case TAG_DICT:
-        return decode_dict(dec, number);
-    case TAG_SET:
-        return decode_set(dec, number, PySet_New(NULL));
-    case TAG_FROZENSET:
-        return decode_set(dec, number, PyFrozenSet_New(NULL));
-    default: {
-        PyObject *obj = decode_leaf(dec, tag);
-        if (obj != NULL) {
-            keep(dec, number, obj);
+    case TAG_BYTES:
+    case TAG_BYTEARRAY: {
+        size_t n;
+        if (_PyDecoder_Count(dec, &n) < 0) {
+            return NULL;
         }
-        return obj;
+        const char *from = (const char *)read_bytes(dec, n);
+        return (tag & TAG_MASK) == TAG_BYTES ? PyBytes_FromStringAndSize(from, n)
+                                             : PyByteArray_FromStringAndSize(from, n);
     }
+    case TAG_GLOBAL:
+        return decode_global(dec);
+    case TAG_MODULE:
+        return decode_module(dec);
+    case TAG_BUFFER: {
+        void *buffer = take_handle(dec, _PyMessage_ReleaseBuffer);
+        return buffer != NULL ? _PyBufferView_NewMemoryView(dec->state, buffer) : NULL;
+    }
+    case TAG_CHANNEL_END: {
+        void *end = take_handle(dec, _PyMessage_ReleaseEnd);
+        return end != NULL ? _PyChannelObject_New(dec->state, end) : NULL;
+    }
+    case TAG_QUEUE: {
+        void *end = take_handle(dec, _PyMessage_ReleaseQueue);
+        return end != NULL ? _PyQueueObject_New(dec->state, end) : NULL;
+    }
+    case TAG_INTERPRETER:
+        return decode_interpreter(dec);
+    default:
+        return _PyDecoder_Invalid();
     }
 }
 
-static PyObject *
-decode(struct decoder *dec)
+PyObject *
+_PyDecoder_Str(decoder *dec)
 {
-    if (Py_EnterRecursiveCall(" while receiving an object")) {
+    unsigned char tag;
+    if (!READ(dec, tag)) {
         return NULL;
     }
-    PyObject *obj = decode_record(dec);
-    Py_LeaveRecursiveCall();
-    return obj;
+    switch (tag & TAG_MASK) {
+    case TAG_ASCII:
+    case TAG_LATIN1:
+    case TAG_UCS2:
+    case TAG_UCS4:
+        return number_at_end(dec, tag, decode_str(dec, tag));
+    case TAG_REF: {
+        PyObject *str = read_ref(dec);
+        if (str != NULL && !PyUnicode_CheckExact(str)) {
+            Py_DECREF(str);
+            return _PyDecoder_Invalid();
+        }
+        return str;
+    }
+    default:
+        return _PyDecoder_Invalid();
+    }
+}
+
+
+/* --- shapes ------------------------------------------------------------------------- */
+
+int
+_PyDecoder_Shape(decoder *dec, size_t *number)
+{
+    if (read_size(dec, number) < 0) {
+        return -1;
+    }
+    if (*number < dec->n_shapes && dec->shapes[*number].keys != NULL) {
+        return 1;
+    }
+    if (*number != dec->n_shapes || dec->n_shapes == dec->message->n_shapes) {
+        _PyDecoder_Invalid();
+        return -1;
+    }
+    dec->n_shapes++;
+    return 0;
+}
+
+int
+_PyDecoder_DefineShape(decoder *dec, decoder_shape *s)
+{
+    size_t n;
+    if (_PyDecoder_Count(dec, &n) < 0) {
+        return -1;
+    }
+    PyObject *keys = PyTuple_New(n);
+    if (keys == NULL) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        PyObject *key = _PyDecoder_Str(dec);
+        if (key == NULL) {
+            Py_DECREF(keys);
+            return -1;
+        }
+        PyTuple_SET_ITEM(keys, i, key);
+    }
+    s->keys = keys;
+    return 0;
+}
+
+/* A dict with the keys of a shape, and no values, to be copied. */
+static int
+make_pattern(decoder_shape *s)
+{
+    PyObject *dict = PyDict_New();
+    if (dict == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(s->keys); i++) {
+        if (PyDict_SetItem(dict, PyTuple_GET_ITEM(s->keys, i), Py_None) < 0) {
+            Py_DECREF(dict);
+            return -1;
+        }
+    }
+    if (PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(s->keys)) {
+        Py_DECREF(dict);
+        _PyDecoder_Invalid();
+        return -1;
+    }
+    s->pattern = dict;
+    return 0;
+}
+
+static void
+clear_shapes(decoder *dec)
+{
+    for (size_t i = 0; i < dec->n_shapes; i++) {
+        Py_XDECREF(dec->shapes[i].type);
+        Py_XDECREF(dec->shapes[i].keys);
+        Py_XDECREF(dec->shapes[i].pattern);
+        PyMem_Free(dec->shapes[i].places);
+    }
+    PyMem_Free(dec->shapes);
+}
+
+
+/* --- containers --------------------------------------------------------------- */
+
+/* The items of a long list are collected where the list will have them. */
+#define LONG_LIST 64
+
+static PyObject *
+finish_list(decoder *dec, decoder_frame *f)
+{
+    PyObject *list;
+    if (f->items != NULL) {
+        list = PyList_New(0);
+        if (list == NULL) {
+            return NULL;
+        }
+        PyListObject *empty = (PyListObject *)list;
+        assert(empty->ob_item == NULL);
+        empty->ob_item = f->items;
+        empty->allocated = f->n_items;
+        Py_SET_SIZE(empty, f->n_items);
+        f->items = NULL;
+    }
+    else {
+        size_t n = dec->used - f->base;
+        dec->used = f->base;
+        list = _PyList_FromArraySteal(dec->stack + f->base, n);
+    }
+    if (list == NULL || f->obj == NULL) {
+        return list;
+    }
+    /* It had to be there before its items.  Code that ran may have put others into it. */
+    PyListObject *kept = (PyListObject *)f->obj, *filled = (PyListObject *)list;
+    int r = 0;
+    if (kept->ob_item == NULL) {
+        kept->ob_item = filled->ob_item;
+        kept->allocated = filled->allocated;
+        Py_SET_SIZE(kept, Py_SIZE(filled));
+        filled->ob_item = NULL;
+        filled->allocated = 0;
+        Py_SET_SIZE(filled, 0);
+    }
+    else {
+        Py_ssize_t size = Py_SIZE(kept);
+        r = PyList_SetSlice(f->obj, size, size, list);
+    }
+    Py_DECREF(list);
+    return r < 0 ? NULL : Py_NewRef(f->obj);
+}
+
+static PyObject *
+finish_tuple(decoder *dec, decoder_frame *f)
+{
+    size_t n = dec->used - f->base;
+    dec->used = f->base;
+    return number_at_end(dec, f->tag, _PyTuple_FromArraySteal(dec->stack + f->base, n));
+}
+
+static PyObject *
+finish_set(decoder *dec, decoder_frame *f)
+{
+    int frozen = (f->tag & TAG_MASK) == TAG_FROZENSET;
+    PyObject *set = f->obj != NULL ? Py_NewRef(f->obj)
+                    : frozen ? PyFrozenSet_New(NULL) : PySet_New(NULL);
+    for (size_t i = f->base; set != NULL && i < dec->used; i++) {
+        if (PySet_Add(set, dec->stack[i]) < 0) {    /* a frozenset is new, so it may */
+            Py_CLEAR(set);
+        }
+    }
+    _PyDecoder_Drop(dec, f->base);
+    return frozen ? number_at_end(dec, f->tag, set) : set;
+}
+
+static PyObject *
+finish_dict(decoder *dec, decoder_frame *f)
+{
+    size_t n = dec->used - f->base;
+    PyObject *dict = f->obj != NULL ? Py_NewRef(f->obj) : _PyDict_NewPresized(n / 2);
+    for (size_t i = f->base; dict != NULL && i < dec->used; i += 2) {
+        if (PyDict_SetItem(dict, dec->stack[i], dec->stack[i + 1]) < 0) {
+            Py_CLEAR(dict);
+        }
+    }
+    _PyDecoder_Drop(dec, f->base);
+    return dict;
+}
+
+/* Copying a dict with the right keys, and putting the values into the copy, is
+   cheaper than setting items. */
+static PyObject *
+fill_pattern(PyObject *pattern, PyObject *const *values, size_t n)
+{
+    PyObject *copy = PyDict_Copy(pattern);
+    if (copy == NULL) {
+        return NULL;
+    }
+    PyDictObject *dict = (PyDictObject *)copy;
+    assert(dict->ma_values == NULL && DK_IS_UNICODE(dict->ma_keys));
+    assert((size_t)dict->ma_keys->dk_nentries == n);
+    PyDictUnicodeEntry *entries = DK_UNICODE_ENTRIES(dict->ma_keys);
+    int track = 0;
+    for (size_t i = 0; i < n; i++) {
+        assert(entries[i].me_value == Py_None);
+        entries[i].me_value = values[i];    /* None is immortal */
+        track |= _PyObject_GC_MAY_BE_TRACKED(values[i]);
+    }
+    if (track && !_PyObject_GC_IS_TRACKED(copy)) {
+        _PyObject_GC_TRACK(copy);
+    }
+    return copy;
+}
+
+static PyObject *
+finish_shaped_dict(decoder *dec, decoder_frame *f)
+{
+    decoder_shape *s = &dec->shapes[f->shape];
+    PyObject **values = dec->stack + f->base;
+    size_t n = dec->used - f->base;
+    if (f->obj == NULL) {
+        PyObject *dict = fill_pattern(s->pattern, values, n);
+        if (dict != NULL) {
+            dec->used = f->base;
+        }
+        return dict;
+    }
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = PyDict_SetItem(f->obj, PyTuple_GET_ITEM(s->keys, i), values[i]);
+    }
+    _PyDecoder_Drop(dec, f->base);
+    return r < 0 ? NULL : Py_NewRef(f->obj);
+}
+
+static PyObject *
+finish_slice(decoder *dec, decoder_frame *f)
+{
+    PyObject **parts = dec->stack + f->base;
+    PyObject *slice = PySlice_New(parts[0], parts[1], parts[2]);
+    _PyDecoder_Drop(dec, f->base);
+    return number_at_end(dec, f->tag, slice);
+}
+
+static PyObject *
+finish_cell(decoder *dec, decoder_frame *f)
+{
+    PyCell_SetTakeRef((PyCellObject *)f->obj, dec->stack[--dec->used]);
+    return Py_NewRef(f->obj);
+}
+
+/* The object of a mutable container, which is numbered before what is in it; NULL if
+   that need not be.  -1 with an exception. */
+static int
+make_now(decoder *dec, unsigned char tag, decoder_frame *f)
+{
+    PyObject *obj;
+    switch (tag & TAG_MASK) {
+    case TAG_LIST:
+        obj = PyList_New(0);
+        break;
+    case TAG_SET:
+        obj = PySet_New(NULL);
+        break;
+    case TAG_CELL:
+        obj = PyCell_New(NULL);
+        break;
+    default:
+        obj = PyDict_New();
+        break;
+    }
+    if (obj == NULL) {
+        return -1;
+    }
+    f->obj = obj;
+    return number_now(dec, tag, obj);
+}
+
+/* The objects of the phase are there.  1 with *obj if the record is complete; 0 if it
+   goes on; -1 with an exception. */
+static int
+finish(decoder *dec, decoder_frame *f, PyObject **obj)
+{
+    switch (f->tag & TAG_MASK) {
+    case TAG_LIST:
+        *obj = finish_list(dec, f);
+        break;
+    case TAG_TUPLE:
+        *obj = finish_tuple(dec, f);
+        break;
+    case TAG_SET:
+    case TAG_FROZENSET:
+        *obj = finish_set(dec, f);
+        break;
+    case TAG_DICT:
+        *obj = finish_dict(dec, f);
+        break;
+    case TAG_SHAPED_DICT:
+        *obj = finish_shaped_dict(dec, f);
+        break;
+    case TAG_SLICE:
+        *obj = finish_slice(dec, f);
+        break;
+    case TAG_CELL:
+        *obj = finish_cell(dec, f);
+        break;
+    case TAG_INSTANCE:
+        return _PyDecoder_FinishInstance(dec, f, obj);
+    case TAG_REDUCE:
+    case TAG_NEWOBJ:
+    case TAG_NEWOBJ_EX:
+        return _PyDecoder_FinishReduced(dec, f, obj);
+    case TAG_FUNCTION:
+        return _PyDecoder_FinishFunction(dec, f, obj);
+    default:
+        Py_UNREACHABLE();
+    }
+    return *obj != NULL ? 1 : -1;
+}
+
+static inline void
+pop_frame(decoder *dec)
+{
+    decoder_frame *f = &dec->frames[--dec->depth];
+    PyObject **items = f->items;
+    PyObject *obj = f->obj;
+    if (items != NULL) {            /* its list was not made */
+        for (size_t i = 0, n = f->n_items; i < n; i++) {
+            Py_DECREF(items[i]);
+        }
+        PyMem_Free(items);
+    }
+    Py_XDECREF(obj);
+}
+
+/* Push a frame for n objects; complete it at once if there are none. */
+static int
+begin(decoder *dec, unsigned char tag, size_t n, size_t shape, PyObject **obj)
+{
+    decoder_frame *f = _PyDecoder_Push(dec, tag, n);
+    if (f == NULL) {
+        return -1;
+    }
+    f->shape = shape;
+    switch (tag & TAG_MASK) {
+    case TAG_CELL:
+        if (make_now(dec, tag, f) < 0) {
+            return -1;
+        }
+        break;
+    case TAG_LIST:
+    case TAG_DICT:
+    case TAG_SHAPED_DICT:
+    case TAG_SET:
+        if (tag & TAG_KEEP && make_now(dec, tag, f) < 0) {
+            return -1;
+        }
+        break;
+    default:
+        break;
+    }
+    if (n >= LONG_LIST && (tag & TAG_MASK) == TAG_LIST) {
+        f->items = PyMem_New(PyObject *, n);
+        if (f->items == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    if (n > 0) {
+        return 0;
+    }
+    if ((tag & TAG_MASK) == TAG_CELL) {
+        *obj = Py_NewRef(f->obj);
+    }
+    else if (finish(dec, f, obj) < 0) {
+        return -1;
+    }
+    pop_frame(dec);
+    return 1;
+}
+
+static int
+begin_container(decoder *dec, unsigned char tag, PyObject **obj)
+{
+    size_t n, shape = 0;
+    switch (tag & TAG_MASK) {
+    case TAG_LIST:
+    case TAG_TUPLE:
+    case TAG_SET:
+    case TAG_FROZENSET:
+        if (_PyDecoder_Count(dec, &n) < 0) {
+            return -1;
+        }
+        break;
+    case TAG_CELL:
+        if (_PyDecoder_Count(dec, &n) < 0) {
+            return -1;
+        }
+        if (n > 1) {
+            _PyDecoder_Invalid();
+            return -1;
+        }
+        break;
+    case TAG_DICT:
+        if (_PyDecoder_Count(dec, &n) < 0) {
+            return -1;
+        }
+        n *= 2;
+        break;
+    case TAG_SHAPED_DICT: {
+        int known = _PyDecoder_Shape(dec, &shape);
+        if (known < 0) {
+            return -1;
+        }
+        decoder_shape *s = &dec->shapes[shape];
+        if (!known && _PyDecoder_DefineShape(dec, s) < 0) {
+            return -1;
+        }
+        if (s->pattern == NULL && make_pattern(s) < 0) {
+            return -1;
+        }
+        n = PyTuple_GET_SIZE(s->keys);
+        break;
+    }
+    case TAG_SLICE:
+        n = 3;
+        break;
+    case TAG_INT8S:
+    case TAG_INT16S:
+    case TAG_INT32S:
+    case TAG_INT64S:
+    case TAG_FLOATS:
+        return decode_run(dec, tag, obj);
+    case TAG_INSTANCE:
+        return _PyDecoder_BeginInstance(dec, tag, obj);
+    case TAG_REDUCE:
+    case TAG_NEWOBJ:
+    case TAG_NEWOBJ_EX: {
+        unsigned char parts;
+        if (!READ(dec, parts)) {
+            return -1;
+        }
+        decoder_frame *f = _PyDecoder_Push(dec, tag,
+                                           (tag & TAG_MASK) == TAG_REDUCE ? 2 : 1);
+        if (f == NULL) {
+            return -1;
+        }
+        f->parts = parts;
+        return 0;
+    }
+    case TAG_FUNCTION:
+        return _PyDecoder_Push(dec, tag, FUNCTION_FIRST) != NULL ? 0 : -1;
+    default: {
+        PyObject *leaf = number_at_end(dec, tag, decode_leaf(dec, tag));
+        *obj = leaf;
+        return leaf != NULL ? 1 : -1;
+    }
+    }
+    return begin(dec, tag, n, shape, obj);
+}
+
+
+/* --- any object ------------------------------------------------------------------- */
+
+/* Read one record: 1 with *obj if it is complete, 0 if a frame was pushed, -1 with an
+   exception. */
+static inline int
+decode_record(decoder *dec, PyObject **obj)
+{
+    unsigned char tag;
+    if (!READ(dec, tag)) {
+        return -1;
+    }
+    switch (tag) {
+    case TAG_NONE:
+        *obj = Py_None;
+        return 1;
+    case TAG_TRUE:
+        *obj = Py_True;
+        return 1;
+    case TAG_FALSE:
+        *obj = Py_False;
+        return 1;
+    case TAG_INT8:
+    case TAG_INT16:
+    case TAG_INT32:
+    case TAG_INT64:
+    case TAG_FLOAT:
+    case TAG_COMPLEX:
+        *obj = decode_number(dec, tag);
+        break;
+    case TAG_ASCII:
+    case TAG_LATIN1:
+    case TAG_UCS2:
+    case TAG_UCS4:
+        *obj = decode_str(dec, tag);
+        break;
+    case TAG_ASCII | TAG_KEEP:
+    case TAG_LATIN1 | TAG_KEEP:
+    case TAG_UCS2 | TAG_KEEP:
+    case TAG_UCS4 | TAG_KEEP:
+        *obj = number_at_end(dec, tag, decode_str(dec, tag));
+        break;
+    case TAG_REF:
+        *obj = read_ref(dec);
+        break;
+    default:
+        return begin_container(dec, tag, obj);
+    }
+    return *obj != NULL ? 1 : -1;
+}
+
+/* Return a new reference to the object of the first record, or NULL. */
+static PyObject *
+decode_all(decoder *dec)
+{
+    for (;;) {
+        PyObject *obj;
+        int r = decode_record(dec, &obj);
+        while (r > 0) {
+            if (dec->depth == 0) {
+                return obj;
+            }
+            decoder_frame *f = &dec->frames[dec->depth - 1];
+            if (push(dec, f, obj) < 0) {
+                return NULL;
+            }
+            if (--f->remaining > 0) {
+                break;
+            }
+            r = finish(dec, f, &obj);
+            if (r > 0) {
+                pop_frame(dec);
+            }
+        }
+        if (r < 0) {
+            return NULL;
+        }
+    }
 }
 
 PyObject *
 _PyMessage_Decode(_xxsub_state *state, _PyMessage *message)
 {
-    struct decoder dec = {
+    decoder dec = {
         .state = state,
         .message = message,
         .next = message->data,
+        .end = message->data + message->size,
     };
+    PyObject *obj = NULL;
     if (message->n_kept > 0) {
-        dec.kept = PyMem_Calloc(message->n_kept, sizeof(PyObject *));
-        if (dec.kept == NULL) {
-            return PyErr_NoMemory();
-        }
+        dec.kept = PyMem_New(PyObject *, message->n_kept);
     }
-    PyObject *obj = decode(&dec);
+    if (message->n_shapes > 0) {
+        dec.shapes = PyMem_Calloc(message->n_shapes, sizeof(decoder_shape));
+    }
+    if ((dec.kept == NULL && message->n_kept > 0)
+        || (dec.shapes == NULL && message->n_shapes > 0))
+    {
+        PyErr_NoMemory();
+    }
+    else {
+        obj = decode_all(&dec);
+    }
+
+    PyObject *exc = PyErr_GetRaisedException();     /* what follows may run code */
+    _PyDecoder_Drop(&dec, 0);
+    PyMem_Free(dec.stack);
+    while (dec.depth > 0) {
+        pop_frame(&dec);
+    }
+    PyMem_Free(dec.frames);
     for (size_t i = 0; i < dec.n_kept; i++) {
-        Py_XDECREF(dec.kept[i]);
+        Py_DECREF(dec.kept[i]);
     }
     PyMem_Free(dec.kept);
+    clear_shapes(&dec);
+    PyErr_SetRaisedException(exc);
     return obj;
 }

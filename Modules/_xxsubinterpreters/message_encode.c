@@ -1,121 +1,48 @@
-/* From Python objects to a message.  See message.h and message_format.h. */
+/* From Python objects to a message: built-in types.  See message.h, encoder.h and
+   message_format.h. */
 
 #include "Python.h"
-#include "marshal.h"              // PyMarshal_WriteObjectToString()
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
-#include "pycore_hashtable.h"     // _Py_hashtable_new()
+#include "pycore_dict.h"          // DK_UNICODE_ENTRIES()
 #include "pycore_interp.h"        // PyInterpreterState
 #include "pycore_long.h"          // _PyLong_NumBits()
 #include "pycore_object.h"        // _PyNone_Type
+#include "pycore_setobject.h"     // _PySet_NextEntry()
 #include "bufferview.h"
 #include "channelobject.h"
+#include "encoder.h"
 #include "interp.h"
-#include "message.h"
-#include "message_format.h"
 #include "queueobject.h"
-
-#define SMALL_SIZE 512
-
-struct encoder {
-    _xxsub_state *state;
-
-    unsigned char *data;            /* `small`, or allocated */
-    size_t size;
-    size_t allocated;
-    struct handle *handles;
-    size_t n_handles;
-
-    _Py_hashtable_t *kept;          /* object (a strong reference, since code
-                                       may run meanwhile) -> number + 1; NULL
-                                       while empty */
-    size_t n_kept;
-    struct open_object *open;       /* the innermost object being encoded */
-    int in_key;                     /* > 0 inside what the receiver hashes */
-
-    /* Where in the graph the object is that cannot be sent, built from the
-       inside out while the encoder gives up; NULL after other errors. */
-    PyObject *path;
-    PyTypeObject *culprit;          /* its type; strong, NULL like path */
-
-    unsigned char small[SMALL_SIZE];
-};
-
-/* The objects whose records have begun and not ended, innermost first. */
-struct open_object {
-    PyObject *obj;
-    struct open_object *outer;
-};
-
-static int encode(struct encoder *enc, PyObject *obj);
 
 
 /* --- writing -------------------------------------------------------------- */
 
-static unsigned char *
-reserve(struct encoder *enc, size_t n)
+int
+_PyEncoder_Grow(encoder *enc, size_t n)
 {
     size_t needed = enc->size + n;
-    if (needed < n) {
+    if (needed < n || needed > PY_SSIZE_T_MAX) {
         PyErr_NoMemory();
-        return NULL;
-    }
-    if (needed > enc->allocated) {
-        size_t allocated = Py_MAX(needed, enc->allocated * 2);
-        unsigned char *old = enc->data == enc->small ? NULL : enc->data;
-        unsigned char *data = PyMem_RawRealloc(old, allocated);
-        if (data == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        if (old == NULL) {
-            memcpy(data, enc->small, enc->size);
-        }
-        enc->data = data;
-        enc->allocated = allocated;
-    }
-    unsigned char *result = enc->data + enc->size;
-    enc->size += n;
-    return result;
-}
-
-static int
-write_bytes(struct encoder *enc, const void *p, size_t n)
-{
-    unsigned char *to = reserve(enc, n);
-    if (to == NULL) {
         return -1;
     }
-    memcpy(to, p, n);
+    size_t allocated = Py_MAX(needed, enc->allocated * 2);
+    unsigned char *old = enc->data == enc->small ? NULL : enc->data;
+    unsigned char *data = PyMem_RawRealloc(old, allocated);
+    if (data == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (old == NULL) {
+        memcpy(data, enc->small, enc->size);
+    }
+    enc->data = data;
+    enc->allocated = allocated;
     return 0;
 }
 
-static int
-write_tag(struct encoder *enc, int tag)
-{
-    unsigned char *to = reserve(enc, 1);
-    if (to == NULL) {
-        return -1;
-    }
-    *to = (unsigned char)tag;
-    return 0;
-}
-
-static int
-write_size(struct encoder *enc, size_t n)
-{
-    return write_bytes(enc, &n, sizeof(n));
-}
-
-/* A tag and a number. */
-static int
-write_head(struct encoder *enc, int tag, size_t n)
-{
-    return write_tag(enc, tag) < 0 ? -1 : write_size(enc, n);
-}
-
-/* The message owns `ptr` from now on; on failure it has been released. */
-static int
-write_handle(struct encoder *enc, int tag, void (*release)(void *), void *ptr)
+progress
+_PyEncoder_WriteHandle(encoder *enc, int tag, PyObject *obj, int keep,
+                       void (*release)(void *), void *ptr)
 {
     /* Grown one by one: handles are few, and each stands for much more work
        than a realloc. */
@@ -124,648 +51,1068 @@ write_handle(struct encoder *enc, int tag, void (*release)(void *), void *ptr)
     if (handles == NULL) {
         release(ptr);
         PyErr_NoMemory();
-        return -1;
+        return FAILED;
     }
     enc->handles = handles;
     handles[enc->n_handles] = (struct handle){release, ptr};
-    return write_head(enc, tag, enc->n_handles++);
+    if (write_head(enc, tag | keep, enc->n_handles++) < 0) {
+        return FAILED;
+    }
+    return number_at_end(enc, obj, keep, 0);
+}
+
+
+/* --- frames ------------------------------------------------------------------ */
+
+frame *
+_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj, int keep,
+                size_t start)
+{
+    if (enc->depth == enc->allocated_frames) {
+        size_t n = enc->allocated_frames == 0 ? 16 : 2 * enc->allocated_frames;
+        frame *frames = PyMem_Resize(enc->frames, frame, n);
+        if (frames == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        enc->frames = frames;
+        enc->allocated_frames = n;
+    }
+    frame *f = &enc->frames[enc->depth++];
+    *f = (frame){.kind = kind, .obj = Py_NewRef(obj), .keep = keep, .start = start};
+    return f;
+}
+
+static inline void
+pop_frame(encoder *enc)
+{
+    frame *f = &enc->frames[--enc->depth];
+    PyObject *obj = f->obj;
+    if (f->parts != NULL || f->part != NULL || f->other != NULL) {
+        PyObject *parts = f->parts, *part = f->part, *other = f->other;
+        Py_XDECREF(parts);
+        Py_XDECREF(part);
+        Py_XDECREF(other);
+    }
+    Py_DECREF(obj);
 }
 
 
 /* --- objects that cannot be sent -------------------------------------------- */
 
-static int
-unsendable(struct encoder *enc, PyObject *obj)
+/* Return the path to what is encoded now. */
+static PyObject *
+path(encoder *enc)
 {
-    assert(enc->path == NULL);
-    enc->culprit = (PyTypeObject *)Py_NewRef(Py_TYPE(obj));
-    enc->path = Py_GetConstant(Py_CONSTANT_EMPTY_STR);
-    return -1;
-}
-
-/* Put one step in front of the path.  Always returns -1; a failure in here
-   replaces the path with its exception. */
-static int
-inside(struct encoder *enc, PyObject *step)
-{
-    if (enc->path != NULL) {
-        PyObject *path = step != NULL ? PyUnicode_Concat(step, enc->path)
-                                      : NULL;
-        Py_SETREF(enc->path, path);
+    PyObject *pieces = PyList_New(0);
+    PyObject *name = pieces != NULL ? PyUnicode_FromString(enc->name) : NULL;
+    int r = name == NULL ? -1 : PyList_Append(pieces, name);
+    Py_XDECREF(name);
+    for (size_t i = 0; r == 0 && i < enc->depth; i++) {
+        const frame *f = &enc->frames[i];
+        PyObject *piece = f->kind->where(enc, f);
+        r = piece == NULL ? -1 : PyList_Append(pieces, piece);
+        Py_XDECREF(piece);
     }
-    Py_XDECREF(step);
-    return -1;
+    PyObject *empty = r == 0 ? PyUnicode_New(0, 0) : NULL;
+    PyObject *result = empty != NULL ? PyUnicode_Join(empty, pieces) : NULL;
+    Py_XDECREF(empty);
+    Py_XDECREF(pieces);
+    return result;
 }
 
-static int
-inside_index(struct encoder *enc, Py_ssize_t i)
+progress
+_PyEncoder_Refuse(encoder *enc, PyObject *obj)
 {
-    return enc->path == NULL ? -1
-           : inside(enc, PyUnicode_FromFormat("[%zd]", i));
-}
-
-static int
-inside_key(struct encoder *enc, PyObject *key)
-{
-    return enc->path == NULL ? -1
-           : inside(enc, PyUnicode_FromFormat("[%R]", key));
-}
-
-static int
-inside_attr(struct encoder *enc, const char *name)
-{
-    return enc->path == NULL ? -1
-           : inside(enc, PyUnicode_FromFormat(".%s", name));
-}
-
-static void
-raise_not_shareable(struct encoder *enc, const char *name)
-{
-    PyInterpreterState *interp = PyInterpreterState_Get();
-    PyObject *type = _PyInterpreterState_GetXIState(interp)
+    PyObject *cause = PyErr_GetRaisedException();
+    PyObject *where = path(enc);
+    if (where == NULL) {
+        Py_XDECREF(cause);
+        return FAILED;
+    }
+    PyObject *type = _PyInterpreterState_GetXIState(PyInterpreterState_Get())
                      ->PyExc_NotShareableError;
-    PyErr_Format(type, "%s%U: '%s' object cannot be sent to another "
-                       "interpreter", name, enc->path, enc->culprit->tp_name);
+    PyErr_Format(type, "%U: '%s' object cannot be sent to another interpreter",
+                 where, Py_TYPE(obj)->tp_name);
+    Py_DECREF(where);
+    if (cause != NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        PyException_SetCause(exc, Py_NewRef(cause));
+        PyException_SetContext(exc, cause);
+        PyErr_SetRaisedException(exc);
+    }
+    return FAILED;
+}
+
+
+/* --- numbers of objects ------------------------------------------------------- */
+
+/* While an object has no number, its value in enc->kept says how often its record
+   was begun.  An object may be met inside its own record once for each list, say,
+   that leads back to it; one that is met so often leads back to itself only. */
+#define MOST_BEGUN 1000
+#define BEGUN_ONCE (SIZE_MAX - 1)
+#define BEGUN_TOO_OFTEN (SIZE_MAX - MOST_BEGUN)
+
+progress
+_PyEncoder_Keep(encoder *enc, PyObject *obj, int *keep)
+{
+    _PyObjectMapEntry *entry = _PyObjectMap_FindOrAdd(&enc->kept, obj);
+    if (entry == NULL) {
+        return FAILED;
+    }
+    *keep = TAG_KEEP;
+    if (entry->value == 0) {
+        entry->value = BEGUN_ONCE;
+        return BEGUN;
+    }
+    if (entry->value < BEGUN_TOO_OFTEN) {
+        return write_head(enc, TAG_REF, entry->value - 1) < 0 ? FAILED : COMPLETE;
+    }
+    if (--entry->value <= BEGUN_TOO_OFTEN) {
+        PyErr_Format(PyExc_RecursionError,
+                     "'%s' object is needed to make itself", Py_TYPE(obj)->tp_name);
+        return _PyEncoder_Refuse(enc, obj);
+    }
+    return BEGUN;
+}
+
+progress
+_PyEncoder_Number(encoder *enc, PyObject *obj, int keep, size_t start)
+{
+    if (!keep) {
+        return BEGUN;
+    }
+    _PyObjectMapEntry *entry = _PyObjectMap_Find(&enc->kept, obj);
+    assert(entry != NULL);
+    if (entry->value >= BEGUN_TOO_OFTEN) {
+        entry->value = ++enc->n_kept;
+        return BEGUN;
+    }
+    unsigned char *tag = &enc->data[start];
+    *tag = (*tag & ~TAG_KEEP) | TAG_AGAIN;
+    return write_size(enc, entry->value - 1) < 0 ? FAILED : COMPLETE;
 }
 
 
 /* --- leaves ----------------------------------------------------------------- */
 
-/* Every encoder of a type writes the whole record; `tag` has the KEEP bit set
-   where it applies. */
-
-static int
-encode_singleton(struct encoder *enc, int tag, PyObject *Py_UNUSED(obj))
+static inline progress
+encode_tag(encoder *enc, int tag)
 {
-    return write_tag(enc, tag);
+    return write_byte(enc, tag) < 0 ? FAILED : COMPLETE;
 }
 
-static int
-encode_bool(struct encoder *enc, int Py_UNUSED(tag), PyObject *obj)
+static progress
+encode_bigint(encoder *enc, PyObject *obj)
 {
-    return write_tag(enc, obj == Py_True ? TAG_TRUE : TAG_FALSE);
-}
-
-static int
-encode_int(struct encoder *enc, int tag, PyObject *obj)
-{
-    int overflow;
-    int64_t value = PyLong_AsLongLongAndOverflow(obj, &overflow);
-    if (!overflow) {
-        return write_tag(enc, tag) < 0 ? -1
-               : write_bytes(enc, &value, sizeof(value));
-    }
     size_t n = _PyLong_NumBits(obj) / 8 + 1;      /* one bit for the sign */
-    if (write_head(enc, TAG_BIGINT, n) < 0) {
-        return -1;
+    if (n > PY_SSIZE_T_MAX / 2 || write_head(enc, TAG_BIGINT, n) < 0) {
+        return FAILED;
     }
-    unsigned char *to = reserve(enc, n);
-    return to == NULL ? -1
-           : _PyLong_AsByteArray((PyLongObject *)obj, to, n,
-                                 /*little_endian=*/1, /*is_signed=*/1,
-                                 /*with_exceptions=*/1);
+    unsigned char *to = room(enc, n);
+    if (to == NULL
+        || _PyLong_AsByteArray((PyLongObject *)obj, to, n, /*little_endian=*/1,
+                               /*is_signed=*/1, /*with_exceptions=*/1) < 0)
+    {
+        return FAILED;
+    }
+    enc->size += n;
+    return COMPLETE;
 }
 
-static int
-encode_float(struct encoder *enc, int tag, PyObject *obj)
+static inline progress
+encode_int(encoder *enc, PyObject *obj)
+{
+    int64_t value;
+    if (PyUnstable_Long_IsCompact((PyLongObject *)obj)) {
+        value = PyUnstable_Long_CompactValue((PyLongObject *)obj);
+    }
+    else {
+        int overflow;
+        value = PyLong_AsLongLongAndOverflow(obj, &overflow);
+        if (overflow) {
+            return encode_bigint(enc, obj);
+        }
+    }
+    unsigned char *to = room(enc, 1 + sizeof(value));
+    if (to == NULL) {
+        return FAILED;
+    }
+    if (value == (int8_t)value) {
+        to[0] = TAG_INT8;
+        to[1] = (unsigned char)value;
+        enc->size += 2;
+    }
+    else if (value == (int16_t)value) {
+        int16_t small = (int16_t)value;
+        to[0] = TAG_INT16;
+        memcpy(to + 1, &small, sizeof(small));
+        enc->size += 1 + sizeof(small);
+    }
+    else if (value == (int32_t)value) {
+        int32_t small = (int32_t)value;
+        to[0] = TAG_INT32;
+        memcpy(to + 1, &small, sizeof(small));
+        enc->size += 1 + sizeof(small);
+    }
+    else {
+        to[0] = TAG_INT64;
+        memcpy(to + 1, &value, sizeof(value));
+        enc->size += 1 + sizeof(value);
+    }
+    return COMPLETE;
+}
+
+static inline progress
+encode_float(encoder *enc, PyObject *obj)
 {
     double value = PyFloat_AS_DOUBLE(obj);
-    return write_tag(enc, tag) < 0 ? -1
-           : write_bytes(enc, &value, sizeof(value));
+    unsigned char *to = room(enc, 1 + sizeof(value));
+    if (to == NULL) {
+        return FAILED;
+    }
+    to[0] = TAG_FLOAT;
+    memcpy(to + 1, &value, sizeof(value));
+    enc->size += 1 + sizeof(value);
+    return COMPLETE;
 }
 
-static int
-encode_complex(struct encoder *enc, int tag, PyObject *obj)
+static progress
+encode_complex(encoder *enc, PyObject *obj)
 {
     Py_complex value = PyComplex_AsCComplex(obj);
-    return write_tag(enc, tag) < 0 ? -1
-           : write_bytes(enc, &value, sizeof(value));
+    unsigned char *to = room(enc, 1 + sizeof(value));
+    if (to == NULL) {
+        return FAILED;
+    }
+    to[0] = TAG_COMPLEX;
+    memcpy(to + 1, &value, sizeof(value));
+    enc->size += 1 + sizeof(value);
+    return COMPLETE;
+}
+
+static inline progress
+encode_str(encoder *enc, PyObject *obj)
+{
+    int keep;
+    progress p = keep_or_refer(enc, obj, &keep);
+    if (p != BEGUN) {
+        return p;
+    }
+    size_t length = PyUnicode_GET_LENGTH(obj);
+    int kind = PyUnicode_KIND(obj);
+    int tag = PyUnicode_IS_ASCII(obj) ? TAG_ASCII
+              : kind == PyUnicode_1BYTE_KIND ? TAG_LATIN1
+              : kind == PyUnicode_2BYTE_KIND ? TAG_UCS2 : TAG_UCS4;
+    if (write_record(enc, tag | keep, length, PyUnicode_DATA(obj), length * kind)
+        == FAILED)
+    {
+        return FAILED;
+    }
+    return number_at_end(enc, obj, keep, 0);
+}
+
+progress
+_PyEncoder_Str(encoder *enc, PyObject *obj)
+{
+    return encode_str(enc, obj);
+}
+
+static progress
+encode_bytes(encoder *enc, PyObject *obj, int keep)
+{
+    size_t n = PyBytes_GET_SIZE(obj);
+    if (write_record(enc, TAG_BYTES | keep, n, PyBytes_AS_STRING(obj), n) == FAILED) {
+        return FAILED;
+    }
+    return number_at_end(enc, obj, keep, 0);
+}
+
+static progress
+encode_bytearray(encoder *enc, PyObject *obj, int keep)
+{
+    size_t n = PyByteArray_GET_SIZE(obj);
+    if (write_record(enc, TAG_BYTEARRAY | keep, n, PyByteArray_AS_STRING(obj), n)
+        == FAILED)
+    {
+        return FAILED;
+    }
+    return number_at_end(enc, obj, keep, 0);
+}
+
+/* In contiguous order; as the protocol of pickle has it for those that nobody
+   wants out of band. */
+static progress
+encode_picklebuffer(encoder *enc, PyObject *obj, int keep)
+{
+    const Py_buffer *view = PyPickleBuffer_GetBuffer(obj);
+    if (view == NULL) {
+        return FAILED;
+    }
+    if (!PyBuffer_IsContiguous(view, 'A')) {
+        PyErr_SetString(PyExc_ValueError,
+                        "PickleBuffer can not be copied when its buffer is not "
+                        "contiguous");
+        return FAILED;
+    }
+    int tag = view->readonly ? TAG_BYTES : TAG_BYTEARRAY;
+    if (write_record(enc, tag | keep, view->len, view->buf, view->len) == FAILED) {
+        return FAILED;
+    }
+    return number_at_end(enc, obj, keep, 0);
+}
+
+
+/* --- sequences and sets --------------------------------------------------------- */
+
+static PyObject *
+nowhere(const encoder *Py_UNUSED(enc), const frame *Py_UNUSED(f))
+{
+    return PyUnicode_New(0, 0);
+}
+
+static PyObject *
+where_index(const encoder *Py_UNUSED(enc), const frame *f)
+{
+    return PyUnicode_FromFormat("[%zd]", f->i - 1);
 }
 
 static int
-encode_str(struct encoder *enc, int tag, PyObject *obj)
+changed(const char *what)
 {
-    size_t length = PyUnicode_GET_LENGTH(obj);
-    uint32_t maxchar = PyUnicode_MAX_CHAR_VALUE(obj);
-    if (write_head(enc, tag, length) < 0
-        || write_bytes(enc, &maxchar, sizeof(maxchar)) < 0)
-    {
+    PyErr_Format(PyExc_RuntimeError, "%s while it was sent", what);
+    return FAILED;
+}
+
+/* Runs of numbers of one type are written together. */
+#define SHORTEST_RUN 4
+
+static inline int
+begins_run(PyObject *const *items, Py_ssize_t n)
+{
+    PyTypeObject *type = Py_TYPE(items[0]);
+    if (n < SHORTEST_RUN || (type != &PyLong_Type && type != &PyFloat_Type)) {
+        return 0;
+    }
+    for (int i = 1; i < SHORTEST_RUN; i++) {
+        if (Py_TYPE(items[i]) != type) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Write as many of the items as are floats; return how many, or -1. */
+static Py_ssize_t
+encode_floats(encoder *enc, PyObject *const *items, Py_ssize_t n)
+{
+    Py_ssize_t run = 0;
+    while (run < n && PyFloat_CheckExact(items[run])) {
+        run++;
+    }
+    if (write_head(enc, TAG_FLOATS, run) < 0) {
         return -1;
     }
-    return write_bytes(enc, PyUnicode_DATA(obj), length * PyUnicode_KIND(obj));
+    unsigned char *to = room(enc, run * sizeof(double));
+    if (to == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < run; i++) {
+        double value = PyFloat_AS_DOUBLE(items[i]);
+        memcpy(to + i * sizeof(value), &value, sizeof(value));
+    }
+    enc->size += run * sizeof(double);
+    return run;
+}
+
+static inline int
+get_int64(PyObject *obj, int64_t *value)
+{
+    if (!PyLong_CheckExact(obj)) {
+        return 0;
+    }
+    if (PyUnstable_Long_IsCompact((PyLongObject *)obj)) {
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)obj);
+        return 1;
+    }
+    int overflow;
+    *value = PyLong_AsLongLongAndOverflow(obj, &overflow);
+    return !overflow;
+}
+
+#define PUT_INTS(TYPE) \
+    for (Py_ssize_t i = 0; i < run; i++) { \
+        int64_t value = 0; \
+        (void)get_int64(items[i], &value); \
+        TYPE narrow = (TYPE)value; \
+        memcpy(to + i * sizeof(narrow), &narrow, sizeof(narrow)); \
+    }
+
+/* The same for ints of 64 bits; 0 if the first is larger. */
+static Py_ssize_t
+encode_ints(encoder *enc, PyObject *const *items, Py_ssize_t n)
+{
+    Py_ssize_t run = 0;
+    int64_t value, least = 0, most = 0;
+    while (run < n && get_int64(items[run], &value)) {
+        least = Py_MIN(least, value);
+        most = Py_MAX(most, value);
+        run++;
+    }
+    int width = least >= INT8_MIN && most <= INT8_MAX ? 1
+                : least >= INT16_MIN && most <= INT16_MAX ? 2
+                : least >= INT32_MIN && most <= INT32_MAX ? 4 : 8;
+    int tag = width == 1 ? TAG_INT8S : width == 2 ? TAG_INT16S
+              : width == 4 ? TAG_INT32S : TAG_INT64S;
+    if (run == 0) {
+        return 0;
+    }
+    if (write_head(enc, tag, run) < 0) {
+        return -1;
+    }
+    unsigned char *to = room(enc, run * width);
+    if (to == NULL) {
+        return -1;
+    }
+    switch (width) {
+    case 1: PUT_INTS(int8_t); break;
+    case 2: PUT_INTS(int16_t); break;
+    case 4: PUT_INTS(int32_t); break;
+    case 8: PUT_INTS(int64_t); break;
+    }
+    enc->size += run * width;
+    return run;
+}
+
+/* Those items that are next; they are written in one record.  Return how many, or -1 with
+   an exception. */
+static inline Py_ssize_t
+encode_run(encoder *enc, PyObject *const *items, Py_ssize_t n)
+{
+    if (!begins_run(items, n)) {
+        return 0;
+    }
+    return PyLong_CheckExact(items[0]) ? encode_ints(enc, items, n)
+                                       : encode_floats(enc, items, n);
+}
+
+/* i: items begun; n: all. */
+static progress
+go_on_with_list(encoder *enc, frame *f)
+{
+    while (f->i < f->n) {
+        if (PyList_GET_SIZE(f->obj) != f->n) {
+            return changed("list changed size");
+        }
+        PyObject **items = ((PyListObject *)f->obj)->ob_item + f->i;
+        Py_ssize_t run = encode_run(enc, items, f->n - f->i);
+        if (run != 0) {
+            if (run < 0) {
+                return FAILED;
+            }
+            f->i += run;
+            continue;
+        }
+        progress p = _PyEncoder_Encode(enc, PyList_GET_ITEM(f->obj, f->i++));
+        if (p != COMPLETE) {
+            return p;
+        }
+    }
+    return COMPLETE;
+}
+
+static const frame_kind list_kind = {go_on_with_list, where_index};
+
+static progress
+go_on_with_tuple(encoder *enc, frame *f)
+{
+    while (f->i < f->n) {
+        PyObject **items = ((PyTupleObject *)f->obj)->ob_item + f->i;
+        Py_ssize_t run = encode_run(enc, items, f->n - f->i);
+        if (run != 0) {
+            if (run < 0) {
+                return FAILED;
+            }
+            f->i += run;
+            continue;
+        }
+        progress p = _PyEncoder_Encode(enc, PyTuple_GET_ITEM(f->obj, f->i++));
+        if (p != COMPLETE) {
+            return p;
+        }
+    }
+    return number_at_end(enc, f->obj, f->keep, f->start);
+}
+
+static const frame_kind tuple_kind = {go_on_with_tuple, where_index};
+
+/* i: where the iteration is; n: elements that are to come. */
+static progress
+go_on_with_set(encoder *enc, frame *f)
+{
+    PyObject *element;
+    Py_hash_t hash;
+    while (_PySet_NextEntry(f->obj, &f->i, &element, &hash)) {
+        if (--f->n < 0) {
+            break;
+        }
+        progress p = _PyEncoder_Encode(enc, element);
+        if (p != COMPLETE) {
+            return p;
+        }
+    }
+    if (f->n != 0) {
+        return changed("set changed size");
+    }
+    return PyFrozenSet_CheckExact(f->obj)
+           ? number_at_end(enc, f->obj, f->keep, f->start) : COMPLETE;
+}
+
+static const frame_kind set_kind = {go_on_with_set, nowhere};
+
+/* A mutable container has its number from the beginning. */
+static inline progress
+begin(encoder *enc, int tag, PyObject *obj, int keep, Py_ssize_t n,
+      const frame_kind *kind)
+{
+    size_t start = enc->size;
+    if (write_head(enc, tag | keep, n) < 0) {
+        return FAILED;
+    }
+    frame *f = _PyEncoder_Push(enc, kind, obj, keep, start);
+    if (f == NULL) {
+        return FAILED;
+    }
+    f->n = n;
+    return BEGUN;
+}
+
+static progress
+encode_list(encoder *enc, PyObject *obj, int keep)
+{
+    (void)_PyEncoder_Number(enc, obj, keep, 0);
+    return begin(enc, TAG_LIST, obj, keep, PyList_GET_SIZE(obj), &list_kind);
+}
+
+static progress
+encode_tuple(encoder *enc, PyObject *obj, int keep)
+{
+    return begin(enc, TAG_TUPLE, obj, keep, PyTuple_GET_SIZE(obj), &tuple_kind);
+}
+
+static progress
+encode_set(encoder *enc, PyObject *obj, int keep)
+{
+    int frozen = PyFrozenSet_CheckExact(obj);
+    if (!frozen) {
+        (void)_PyEncoder_Number(enc, obj, keep, 0);
+    }
+    return begin(enc, frozen ? TAG_FROZENSET : TAG_SET, obj, keep, PySet_GET_SIZE(obj),
+                 &set_kind);
+}
+
+
+/* --- dicts ------------------------------------------------------------------------ */
+
+static PyObject *
+where_key(const encoder *enc, const frame *f)
+{
+    if (f->phase == 0) {
+        return PyUnicode_FromString(".keys()");
+    }
+    return f->part != NULL ? PyUnicode_FromFormat("[%R]", f->part) : nowhere(enc, f);
+}
+
+/* Those that cannot run code while they are encoded. */
+static inline int
+is_leaf(PyObject *obj)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type
+           || obj == Py_None || type == &PyBool_Type;
+}
+
+/* i: where the iteration is; n: pairs that are to come; phase: whether the key of
+   the last pair is encoded; part: that key; other: its value, while it is to come. */
+static progress
+go_on_with_dict(encoder *enc, frame *f)
+{
+    for (;;) {
+        progress p;
+        if (f->other != NULL) {
+            PyObject *value = f->other;
+            f->other = NULL;
+            f->phase = 1;
+            p = _PyEncoder_Encode(enc, value);
+            Py_DECREF(value);
+            if (p != COMPLETE) {
+                return p;
+            }
+        }
+        PyObject *key, *value;
+        Py_CLEAR(f->part);          /* may run code, so it comes first */
+        if (!PyDict_Next(f->obj, &f->i, &key, &value)) {
+            return f->n == 0 ? COMPLETE : changed("dictionary changed size");
+        }
+        if (--f->n < 0) {
+            return changed("dictionary changed size");
+        }
+        f->phase = 0;
+        if (is_leaf(key)) {
+            if (_PyEncoder_Encode(enc, key) == FAILED) {
+                return FAILED;
+            }
+            f->phase = 1;
+            if (!is_leaf(value)) {
+                f->part = Py_NewRef(key);
+            }
+            p = _PyEncoder_Encode(enc, value);
+        }
+        else {
+            f->part = Py_NewRef(key);
+            f->other = Py_NewRef(value);
+            p = _PyEncoder_Encode(enc, key);
+        }
+        if (p != COMPLETE) {
+            return p;
+        }
+    }
+}
+
+static const frame_kind dict_kind = {go_on_with_dict, where_key};
+
+
+/* --- shapes ----------------------------------------------------------------------- */
+
+#define MOST_SHAPES 10000
+
+/* The entries of a dict that has nothing but str keys, and no holes; else NULL. */
+static inline PyDictUnicodeEntry *
+dense_entries(PyObject *obj, Py_ssize_t *n)
+{
+    PyDictObject *dict = (PyDictObject *)obj;
+    PyDictKeysObject *keys = dict->ma_keys;
+    if (dict->ma_values != NULL || !DK_IS_UNICODE(keys)
+        || keys->dk_nentries != dict->ma_used)
+    {
+        return NULL;
+    }
+    *n = dict->ma_used;
+    return DK_UNICODE_ENTRIES(keys);
+}
+
+static inline uintptr_t
+signature_of(const PyTypeObject *type, PyObject *const *keys, Py_ssize_t n)
+{
+    /* FNV-1a with words instead of bytes (Fowler, Noll and Vo); the low bits of the
+       result depend on all of them only by way of the shift. */
+    uintptr_t x = (uintptr_t)type ^ (uintptr_t)n;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        x = (x ^ (uintptr_t)keys[i]) * (uintptr_t)UINT64_C(0x100000001B3);
+    }
+    return x ^ (x >> 29);
 }
 
 static int
-encode_bytes(struct encoder *enc, int tag, PyObject *obj)
+has_shape(const shape *s, const PyTypeObject *type, PyObject *const *keys, Py_ssize_t n)
 {
-    Py_ssize_t n = PyBytes_GET_SIZE(obj);
-    return write_head(enc, tag, n) < 0 ? -1
-           : write_bytes(enc, PyBytes_AS_STRING(obj), n);
+    if (s->type != type || s->n != n) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (s->keys[i] != keys[i]) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static int
-encode_bytearray(struct encoder *enc, int tag, PyObject *obj)
+add_shape(encoder *enc, PyTypeObject *type, PyObject *const *keys, Py_ssize_t n)
 {
-    Py_ssize_t n = PyByteArray_GET_SIZE(obj);
-    return write_head(enc, tag, n) < 0 ? -1
-           : write_bytes(enc, PyByteArray_AS_STRING(obj), n);
-}
-
-
-/* --- containers --------------------------------------------------------------- */
-
-static int
-encode_sequence(struct encoder *enc, int tag, PyObject *obj)
-{
-    Py_ssize_t n = Py_SIZE(obj);
-    if (write_head(enc, tag, n) < 0) {
+    /* Doubled when there are as many as a power of two. */
+    if ((enc->n_shapes & (enc->n_shapes - 1)) == 0) {
+        size_t allocated = enc->n_shapes == 0 ? 1 : 2 * enc->n_shapes;
+        shape *shapes = PyMem_Resize(enc->shapes, shape, allocated);
+        if (shapes == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        enc->shapes = shapes;
+    }
+    PyObject **own = PyMem_New(PyObject *, n);
+    if (own == NULL) {
+        PyErr_NoMemory();
         return -1;
     }
     for (Py_ssize_t i = 0; i < n; i++) {
-        if (Py_SIZE(obj) != n) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "list changed size while it was sent");
-            return -1;
-        }
-        PyObject *item = Py_NewRef(PyList_Check(obj)
-                                   ? PyList_GET_ITEM(obj, i)
-                                   : PyTuple_GET_ITEM(obj, i));
-        int r = encode(enc, item);
-        Py_DECREF(item);
-        if (r < 0) {
-            return inside_index(enc, i);
-        }
+        own[i] = Py_NewRef(keys[i]);
     }
+    enc->shapes[enc->n_shapes++] = (shape){
+        .type = (PyTypeObject *)Py_XNewRef(type), .n = n, .keys = own};
     return 0;
 }
 
-/* What becomes a dict key or an element of a set. */
-static int
-encode_hashed(struct encoder *enc, PyObject *obj)
+int
+_PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
+                     Py_ssize_t n, size_t *number)
 {
-    enc->in_key++;
-    int r = encode(enc, obj);
-    enc->in_key--;
-    return r;
+    if ((n == 0 && type == NULL) || n > MOST_SHAPED_KEYS) {
+        return 0;
+    }
+    if (!enc->uses_slots) {
+        memset(enc->slots, 0, sizeof(enc->slots));
+        enc->uses_slots = 1;
+    }
+    uintptr_t signature = signature_of(type, keys, n);
+    shape_slot *slot = &enc->slots[signature & (SHAPE_SLOTS - 1)];
+    if (slot->shape > 0 && slot->signature == signature
+        && has_shape(&enc->shapes[slot->shape - 1], type, keys, n))
+    {
+        *number = slot->shape - 1;
+        return 1;
+    }
+    /* What is met once is perhaps not met again. */
+    if (type == NULL && slot->signature != signature) {
+        *slot = (shape_slot){.signature = signature};
+        return 0;
+    }
+    if (enc->n_shapes == MOST_SHAPES) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (!PyUnicode_CheckExact(keys[i])) {
+            return 0;
+        }
+    }
+    if (add_shape(enc, type, keys, n) < 0) {
+        return -1;
+    }
+    *slot = (shape_slot){signature, enc->n_shapes};
+    *number = enc->n_shapes - 1;
+    return 1;
 }
 
-static int
-encode_dict(struct encoder *enc, int tag, PyObject *obj)
+static void
+clear_shapes(encoder *enc)
 {
-    Py_ssize_t n = PyDict_GET_SIZE(obj);
-    if (write_head(enc, tag, n) < 0) {
+    for (size_t i = 0; i < enc->n_shapes; i++) {
+        shape *s = &enc->shapes[i];
+        for (Py_ssize_t k = 0; k < s->n; k++) {
+            Py_DECREF(s->keys[k]);
+        }
+        PyMem_Free(s->keys);
+        Py_XDECREF(s->type);
+    }
+    PyMem_Free(enc->shapes);
+}
+
+int
+_PyEncoder_DefineShape(encoder *enc, size_t number)
+{
+    shape *s = &enc->shapes[number];
+    if (write_size(enc, s->n) < 0) {
         return -1;
     }
-    PyObject *key, *value;
-    Py_ssize_t pos = 0, count = 0;
-    while (PyDict_Next(obj, &pos, &key, &value)) {
-        Py_INCREF(key);
-        Py_INCREF(value);
-        int r = encode_hashed(enc, key);
-        if (r < 0) {
-            inside_attr(enc, "keys()");
-        }
-        else if ((r = encode(enc, value)) < 0) {
-            inside_key(enc, key);
-        }
-        Py_DECREF(key);
-        Py_DECREF(value);
-        if (r < 0) {
+    for (Py_ssize_t i = 0; i < s->n; i++) {
+        if (encode_str(enc, s->keys[i]) == FAILED) {
             return -1;
         }
-        count++;
     }
-    if (count != n) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "dictionary changed size while it was sent");
-        return -1;
-    }
+    s->defined = 1;
     return 0;
 }
 
-static int
-encode_set(struct encoder *enc, int tag, PyObject *obj)
-{
-    /* A list of the elements cannot change while they are written. */
-    PyObject *items = PySequence_List(obj);
-    if (items == NULL) {
-        return -1;
-    }
-    int r = write_head(enc, tag, PyList_GET_SIZE(items));
-    for (Py_ssize_t i = 0; r == 0 && i < PyList_GET_SIZE(items); i++) {
-        r = encode_hashed(enc, PyList_GET_ITEM(items, i));
-    }
-    Py_DECREF(items);
-    return r;
-}
-
-/* The three attributes of a slice or a range. */
-static int
-encode_three(struct encoder *enc, int tag, PyObject *obj)
-{
-    static const char * const names[] = {"start", "stop", "step"};
-    if (write_tag(enc, tag) < 0) {
-        return -1;
-    }
-    for (int i = 0; i < 3; i++) {
-        PyObject *value = PyObject_GetAttrString(obj, names[i]);
-        if (value == NULL) {
-            return -1;
-        }
-        int r = encode(enc, value);
-        Py_DECREF(value);
-        if (r < 0) {
-            return inside_attr(enc, names[i]);
-        }
-    }
-    return 0;
-}
-
-
-/* --- functions and classes ---------------------------------------------------- */
-
-/* Return a str attribute, or NULL, with an exception only if something
-   unexpected happened. */
 static PyObject *
-str_attr(PyObject *obj, const char *name)
+where_shaped_key(const encoder *enc, const frame *f)
 {
-    PyObject *value;
-    if (PyObject_GetOptionalAttrString(obj, name, &value) > 0
-        && !PyUnicode_CheckExact(value))
-    {
-        Py_CLEAR(value);
-    }
-    return value;
+    return PyUnicode_FromFormat("[%R]", enc->shapes[f->shape].keys[f->i - 1]);
 }
 
-/* True if an import of `module` here finds exactly `obj` under `qualname`;
-   -1 on errors. */
-static int
-is_importable(PyObject *obj, PyObject *module, PyObject *qualname)
+/* i: values begun; n: all of them. */
+static progress
+go_on_with_shaped_dict(encoder *enc, frame *f)
 {
-    if (PyUnicode_EqualToUTF8(module, "__main__")) {
-        return 0;                   /* another module in each interpreter */
-    }
-    PyObject *found = PyImport_GetModule(module);
-    if (found == NULL) {
-        return PyErr_Occurred() ? -1 : 0;
-    }
-    PyObject *names = _PyMessage_SplitName(qualname);
-    if (names == NULL) {
-        Py_DECREF(found);
-        return -1;
-    }
-    for (Py_ssize_t i = 0; found != NULL && i < PyList_GET_SIZE(names); i++) {
-        PyObject *next;
-        (void)PyObject_GetOptionalAttr(found, PyList_GET_ITEM(names, i), &next);
-        Py_SETREF(found, next);
-    }
-    Py_DECREF(names);
-    int result = found == obj;
-    Py_XDECREF(found);
-    return PyErr_Occurred() ? -1 : result;
-}
-
-/* Write module name and qualified name if they name the object.  Return 1 if
-   so, 0 if not, with nothing written, or -1. */
-static int
-encode_global(struct encoder *enc, int tag, PyObject *obj)
-{
-    PyObject *module = str_attr(obj, "__module__");
-    PyObject *qualname = module != NULL ? str_attr(obj, "__qualname__") : NULL;
-    int r = -1;
-    if (qualname != NULL) {
-        r = is_importable(obj, module, qualname);
-        int keep = tag & TAG_KEEP;
-        if (r > 0
-            && (write_tag(enc, TAG_GLOBAL | keep) < 0
-                || encode(enc, module) < 0 || encode(enc, qualname) < 0))
-        {
-            r = -1;
+    while (f->i < f->n) {
+        Py_ssize_t n;
+        const PyDictUnicodeEntry *entries = dense_entries(f->obj, &n);
+        PyObject *key = enc->shapes[f->shape].keys[f->i];
+        if (entries == NULL || n != f->n || entries[f->i].me_key != key) {
+            return changed("dictionary changed");
+        }
+        progress p = _PyEncoder_Encode(enc, entries[f->i++].me_value);
+        if (p != COMPLETE) {
+            return p;
         }
     }
-    else if (!PyErr_Occurred()) {
-        r = 0;
-    }
-    Py_XDECREF(qualname);
-    Py_XDECREF(module);
-    return r;
+    return COMPLETE;
 }
 
-/* Classes and built-in functions. */
-static int
-encode_importable(struct encoder *enc, int tag, PyObject *obj)
-{
-    int r = encode_global(enc, tag, obj);
-    return r == 0 ? unsendable(enc, obj) : Py_MIN(r, 0);
-}
+static const frame_kind shaped_dict_kind = {go_on_with_shaped_dict, where_shaped_key};
 
-/* A function that cannot be imported travels as its code and defaults.  It
-   runs in the receiver's module of the same name. */
-static int
-encode_function_by_code(struct encoder *enc, int tag, PyObject *obj)
+static progress
+encode_dict(encoder *enc, PyObject *obj, int keep)
 {
-    PyFunctionObject *func = (PyFunctionObject *)obj;
-    if (func->func_closure != NULL) {
-        (void)unsendable(enc, func->func_closure);
-        return inside_attr(enc, "__closure__");
+    (void)_PyEncoder_Number(enc, obj, keep, 0);
+    Py_ssize_t n;
+    const PyDictUnicodeEntry *entries = dense_entries(obj, &n);
+    if (entries == NULL || n > MOST_SHAPED_KEYS) {
+        return begin(enc, TAG_DICT, obj, keep, PyDict_GET_SIZE(obj), &dict_kind);
     }
-    PyObject *module = func->func_module;
-    if (module == NULL || !PyUnicode_CheckExact(module)) {
-        return unsendable(enc, obj);
+    PyObject *keys[MOST_SHAPED_KEYS];
+    for (Py_ssize_t i = 0; i < n; i++) {
+        keys[i] = entries[i].me_key;
     }
-    PyObject *code = PyMarshal_WriteObjectToString(func->func_code,
-                                                   Py_MARSHAL_VERSION);
-    if (code == NULL) {
-        return -1;
+    size_t number;
+    int r = _PyEncoder_FindShape(enc, NULL, keys, n, &number);
+    if (r <= 0) {
+        return r < 0 ? FAILED : begin(enc, TAG_DICT, obj, keep, n, &dict_kind);
     }
-    int r = -1;
-    if (write_tag(enc, tag) < 0
-        || encode(enc, module) < 0
-        || encode(enc, func->func_name) < 0
-        || encode(enc, func->func_qualname) < 0
-        || encode(enc, code) < 0)
+    if (begin(enc, TAG_SHAPED_DICT, obj, keep, number, &shaped_dict_kind) == FAILED
+        || (!enc->shapes[number].defined && _PyEncoder_DefineShape(enc, number) < 0))
     {
-        goto done;
+        return FAILED;
     }
-    r = encode(enc, func->func_defaults ? func->func_defaults : Py_None);
-    if (r < 0) {
-        inside_attr(enc, "__defaults__");
-        goto done;
-    }
-    r = encode(enc, func->func_kwdefaults ? func->func_kwdefaults : Py_None);
-    if (r < 0) {
-        inside_attr(enc, "__kwdefaults__");
-    }
-done:
-    Py_DECREF(code);
-    return r;
+    frame *f = &enc->frames[enc->depth - 1];
+    f->n = n;
+    f->shape = number;
+    return BEGUN;
 }
 
-static int
-encode_function(struct encoder *enc, int tag, PyObject *obj)
+
+/* --- in several parts ----------------------------------------------------------------- */
+
+/* `parts` is a tuple; i: those begun; n: all. */
+progress
+_PyEncoder_GoOnWithParts(encoder *enc, frame *f)
 {
-    int r = encode_global(enc, tag, obj);
-    return r == 0 ? encode_function_by_code(enc, tag, obj) : Py_MIN(r, 0);
+    while (f->i < f->n) {
+        progress p = _PyEncoder_Encode(enc, PyTuple_GET_ITEM(f->parts, f->i++));
+        if (p != COMPLETE) {
+            return p;
+        }
+    }
+    return number_at_end(enc, f->obj, f->keep, f->start);
+}
+
+progress
+_PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep, PyObject *parts,
+                 const frame_kind *kind)
+{
+    if (parts == NULL) {
+        return FAILED;
+    }
+    size_t start = enc->size;
+    frame *f = NULL;
+    if (write_byte(enc, tag | keep) == 0) {
+        f = _PyEncoder_Push(enc, kind, obj, keep, start);
+    }
+    if (f == NULL) {
+        Py_DECREF(parts);
+        return FAILED;
+    }
+    f->parts = parts;
+    f->n = PyTuple_GET_SIZE(parts);
+    return BEGUN;
+}
+
+static PyObject *
+where_in_slice(const encoder *Py_UNUSED(enc), const frame *f)
+{
+    static const char *const names[] = {".start", ".stop", ".step"};
+    return PyUnicode_FromString(names[f->i - 1]);
+}
+
+static const frame_kind slice_kind = {_PyEncoder_GoOnWithParts, where_in_slice};
+
+static progress
+encode_slice(encoder *enc, PyObject *obj, int keep)
+{
+    PySliceObject *slice = (PySliceObject *)obj;
+    PyObject *parts = PyTuple_Pack(3, slice->start, slice->stop, slice->step);
+    return _PyEncoder_Parts(enc, TAG_SLICE, obj, keep, parts, &slice_kind);
 }
 
 
 /* --- what goes by handle -------------------------------------------------------- */
 
-static void
-release_buffer(void *ptr)
-{
-    _PySharedBuffer_Free(ptr);
-}
-
-static void
-release_interpreter(void *ptr)
-{
-    int64_t *id = ptr;
-    _PyInterp_Decref(*id);
-    PyMem_RawFree(id);
-}
-
-static int
-encode_memoryview(struct encoder *enc, int tag, PyObject *obj)
+static progress
+encode_memoryview(encoder *enc, PyObject *obj, int keep)
 {
     _PySharedBuffer *buffer = _PyBufferView_Export(enc->state, obj);
-    if (buffer == NULL) {
-        return -1;
-    }
-    return write_handle(enc, tag, release_buffer, buffer);
+    return buffer == NULL ? FAILED
+           : _PyEncoder_WriteHandle(enc, TAG_BUFFER, obj, keep,
+                                    _PyMessage_ReleaseBuffer, buffer);
 }
 
-static int
-encode_channel_end(struct encoder *enc, int tag, PyObject *obj)
+static progress
+encode_channel_end(encoder *enc, PyObject *obj, int keep)
 {
     _PyChannelEnd *end = _PyChannelObject_CloneEnd(enc->state, obj);
-    if (end == NULL) {
-        return -1;
-    }
-    return write_handle(enc, tag, _PyMessage_ReleaseEnd, end);
+    return end == NULL ? FAILED
+           : _PyEncoder_WriteHandle(enc, TAG_CHANNEL_END, obj, keep,
+                                    _PyMessage_ReleaseEnd, end);
 }
 
-static int
-encode_queue(struct encoder *enc, int tag, PyObject *obj)
+static progress
+encode_queue(encoder *enc, PyObject *obj, int keep)
 {
     _PyChannelEnd *end = _PyQueueObject_CloneEnd(obj);
-    if (end == NULL) {
-        return -1;
-    }
-    return write_handle(enc, tag, _PyMessage_ReleaseEnd, end);
+    return end == NULL ? FAILED
+           : _PyEncoder_WriteHandle(enc, TAG_QUEUE, obj, keep,
+                                    _PyMessage_ReleaseQueue, end);
 }
 
-/* Interpreter objects are written in Python; this is their class, as a new
-   reference, or NULL without an exception if nobody imported it. */
-static PyObject *
-interpreter_class(void)
-{
-    PyObject *name = PyUnicode_FromString("interpreters");
-    PyObject *module = name != NULL ? PyImport_GetModule(name) : NULL;
-    Py_XDECREF(name);
-    PyObject *cls = NULL;
-    if (module != NULL) {
-        (void)PyObject_GetOptionalAttrString(module, "Interpreter", &cls);
-        Py_DECREF(module);
-    }
-    return cls;
-}
-
-static int
-is_interpreter_class(PyTypeObject *type)
-{
-    PyObject *cls = interpreter_class();
-    Py_XDECREF(cls);
-    return PyErr_Occurred() ? -1 : (PyObject *)type == cls;
-}
-
-static int
-encode_interpreter(struct encoder *enc, int tag, PyObject *obj)
+progress
+_PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep)
 {
     PyObject *number = PyObject_GetAttrString(obj, "id");
     if (number == NULL) {
-        return -1;
+        return FAILED;
     }
     int64_t id = PyLong_AsLongLong(number);
     Py_DECREF(number);
     if (PyErr_Occurred()) {
-        return -1;
+        return FAILED;
     }
     int64_t *ref = PyMem_RawMalloc(sizeof(int64_t));
     if (ref == NULL) {
         PyErr_NoMemory();
-        return -1;
+        return FAILED;
     }
     if (_PyInterp_Incref(id) < 0) {
         PyMem_RawFree(ref);
-        return -1;
+        return FAILED;
     }
     *ref = id;
-    return write_handle(enc, tag, release_interpreter, ref);
+    return _PyEncoder_WriteHandle(enc, TAG_INTERPRETER, obj, keep,
+                                  _PyMessage_ReleaseInterpreter, ref);
 }
 
 
 /* --- any object ------------------------------------------------------------------- */
 
-static void
-decref_key(void *key)
+/* One that may have a number, and got none yet. */
+static progress
+encode_new(encoder *enc, PyObject *obj, int keep)
 {
-    Py_DECREF((PyObject *)key);
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyTuple_Type) {
+        return encode_tuple(enc, obj, keep);
+    }
+    if (type == &PyDict_Type) {
+        return encode_dict(enc, obj, keep);
+    }
+    if (type == &PyList_Type) {
+        return encode_list(enc, obj, keep);
+    }
+    if (type == &PyBytes_Type) {
+        return encode_bytes(enc, obj, keep);
+    }
+    if (type == &PySet_Type || type == &PyFrozenSet_Type) {
+        return encode_set(enc, obj, keep);
+    }
+    if (type == &PyByteArray_Type) {
+        return encode_bytearray(enc, obj, keep);
+    }
+    if (type == &PySlice_Type) {
+        return encode_slice(enc, obj, keep);
+    }
+    if (type == &PyMemoryView_Type) {
+        return encode_memoryview(enc, obj, keep);
+    }
+    if (type == &PyPickleBuffer_Type) {
+        return encode_picklebuffer(enc, obj, keep);
+    }
+    if (type == &PyFunction_Type) {
+        return _PyEncoder_Function(enc, obj, keep);
+    }
+    if (type == &PyCell_Type) {
+        return _PyEncoder_Cell(enc, obj, keep);
+    }
+    if (type == &PyModule_Type) {
+        return _PyEncoder_Module(enc, obj, keep);
+    }
+    if (type == enc->state->RecvChannel || type == enc->state->SendChannel) {
+        return encode_channel_end(enc, obj, keep);
+    }
+    if (type == enc->state->Queue) {
+        return encode_queue(enc, obj, keep);
+    }
+    return _PyEncoder_Object(enc, obj, keep);
 }
 
-/* True if the receiver could not refer to an object that was met before:
-   because it makes such objects only at the end of their records, or because
-   it would have to hash a tuple that is not yet filled. */
-static int
-refers_too_early(struct encoder *enc, PyObject *obj)
+static progress
+encode_other(encoder *enc, PyObject *obj)
 {
-    int late = PySlice_Check(obj) || PyFrozenSet_CheckExact(obj)
-               || PyFunction_Check(obj)
-               || (enc->in_key > 0 && PyTuple_CheckExact(obj));
-    if (!late) {
-        return 0;
+    if (PyBool_Check(obj)) {
+        return encode_tag(enc, obj == Py_True ? TAG_TRUE : TAG_FALSE);
     }
-    struct open_object *open = enc->open;
-    while (open != NULL && open->obj != obj) {
-        open = open->outer;
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyComplex_Type) {
+        return encode_complex(enc, obj);
     }
-    return open != NULL;
-}
-
-/* Give the object a number if it may be met again: it needs a second
-   reference for that.  Set *keep to the tag bit.  Return 1 if it was met
-   before, and its number is written instead. */
-static int
-keep_or_refer(struct encoder *enc, PyObject *obj, int *keep)
-{
-    *keep = 0;
-    if (Py_REFCNT(obj) == 1) {
-        return 0;
+    if (obj == Py_Ellipsis) {
+        return encode_tag(enc, TAG_ELLIPSIS);
     }
-    if (enc->kept == NULL) {
-        enc->kept = _Py_hashtable_new_full(_Py_hashtable_hash_ptr,
-                                           _Py_hashtable_compare_direct,
-                                           decref_key, NULL, NULL);
-        if (enc->kept == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-    }
-    uintptr_t number = (uintptr_t)_Py_hashtable_get(enc->kept, obj);
-    if (number != 0) {
-        if (refers_too_early(enc, obj)) {
-            return unsendable(enc, obj);
-        }
-        return write_head(enc, TAG_REF, number - 1) < 0 ? -1 : 1;
-    }
-    enc->n_kept++;
-    if (_Py_hashtable_set(enc->kept, Py_NewRef(obj), (void *)enc->n_kept) < 0) {
-        Py_DECREF(obj);
-        PyErr_NoMemory();
-        return -1;
-    }
-    *keep = TAG_KEEP;
-    return 0;
-}
-
-typedef int (*encode_func)(struct encoder *, int tag, PyObject *);
-
-/* Exact types, frequent ones first.  Numbers and singletons are never given a
-   number: copying them is as cheap as referring to them. */
-static const struct {
-    PyTypeObject *type;
-    int tag;
-    int may_keep;
-    encode_func func;
-} encoders[] = {
-    {&PyUnicode_Type, TAG_STR, 1, encode_str},
-    {&PyLong_Type, TAG_INT, 0, encode_int},
-    {&PyFloat_Type, TAG_FLOAT, 0, encode_float},
-    {&PyTuple_Type, TAG_TUPLE, 1, encode_sequence},
-    {&PyDict_Type, TAG_DICT, 1, encode_dict},
-    {&PyList_Type, TAG_LIST, 1, encode_sequence},
-    {&_PyNone_Type, TAG_NONE, 0, encode_singleton},
-    {&PyBool_Type, 0, 0, encode_bool},
-    {&PyBytes_Type, TAG_BYTES, 1, encode_bytes},
-    {&PyMemoryView_Type, TAG_BUFFER, 1, encode_memoryview},
-    {&PySet_Type, TAG_SET, 1, encode_set},
-    {&PyFrozenSet_Type, TAG_FROZENSET, 1, encode_set},
-    {&PyByteArray_Type, TAG_BYTEARRAY, 1, encode_bytearray},
-    {&PyFunction_Type, TAG_FUNCTION, 1, encode_function},
-    {&PyCFunction_Type, TAG_GLOBAL, 1, encode_importable},
-    {&PyType_Type, TAG_GLOBAL, 1, encode_importable},
-    {&PyComplex_Type, TAG_COMPLEX, 0, encode_complex},
-    {&PySlice_Type, TAG_SLICE, 1, encode_three},
-    {&PyRange_Type, TAG_RANGE, 1, encode_three},
-    {&PyEllipsis_Type, TAG_ELLIPSIS, 0, encode_singleton},
-};
-
-/* Find how objects of this type are encoded.  Return 1 if they are, 0 if not,
-   or -1 with an exception. */
-static int
-find_encoder(_xxsub_state *state, PyTypeObject *type,
-             encode_func *func, int *tag, int *may_keep)
-{
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(encoders); i++) {
-        if (type == encoders[i].type) {
-            *func = encoders[i].func;
-            *tag = encoders[i].tag;
-            *may_keep = encoders[i].may_keep;
-            return 1;
-        }
-    }
-    *may_keep = 1;
-    if (type == state->RecvChannel || type == state->SendChannel) {
-        *func = encode_channel_end;
-        *tag = TAG_CHANNEL_END;
-        return 1;
-    }
-    if (type == state->Queue) {
-        *func = encode_queue;
-        *tag = TAG_QUEUE;
-        return 1;
-    }
-    if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) {
-        *func = encode_importable;  /* a class with a metaclass */
-        *tag = TAG_GLOBAL;
-        return 1;
-    }
-    *func = encode_interpreter;
-    *tag = TAG_INTERPRETER;
-    return is_interpreter_class(type);
-}
-
-static int
-encode(struct encoder *enc, PyObject *obj)
-{
-    encode_func func;
-    int tag, may_keep;
-    int r = find_encoder(enc->state, Py_TYPE(obj), &func, &tag, &may_keep);
-    if (r <= 0) {
-        return r < 0 ? -1 : unsendable(enc, obj);
-    }
-    if (!may_keep) {
-        return func(enc, tag, obj);
+    if (obj == Py_NotImplemented) {
+        return encode_tag(enc, TAG_NOT_IMPLEMENTED);
     }
     int keep;
-    r = keep_or_refer(enc, obj, &keep);
-    if (r != 0) {
-        return Py_MIN(r, 0);
+    progress p = keep_or_refer(enc, obj, &keep);
+    if (p != BEGUN) {
+        return p;
     }
-    if (Py_EnterRecursiveCall(" while sending an object")) {
-        return -1;
+    Py_INCREF(obj);                 /* code that runs may take it out of its place */
+    p = encode_new(enc, obj, keep);
+    Py_DECREF(obj);
+    return p;
+}
+
+/* Numbers and singletons have no numbers: copying them is as cheap as referring to
+   them. */
+static inline progress
+encode(encoder *enc, PyObject *obj)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyUnicode_Type) {
+        return encode_str(enc, obj);
     }
-    struct open_object here = {obj, enc->open};
-    enc->open = &here;
-    r = func(enc, tag | keep, obj);
-    enc->open = here.outer;
-    Py_LeaveRecursiveCall();
-    return r;
+    if (type == &PyLong_Type) {
+        return encode_int(enc, obj);
+    }
+    if (type == &PyFloat_Type) {
+        return encode_float(enc, obj);
+    }
+    if (obj == Py_None) {
+        return encode_tag(enc, TAG_NONE);
+    }
+    return encode_other(enc, obj);
+}
+
+progress
+_PyEncoder_Encode(encoder *enc, PyObject *obj)
+{
+    return encode(enc, obj);
+}
+
+static int
+encode_all(encoder *enc, PyObject *obj)
+{
+    progress p = encode(enc, obj);
+    while (p != FAILED && enc->depth > 0) {
+        frame *f = &enc->frames[enc->depth - 1];
+        p = f->kind->go_on(enc, f);
+        if (p == COMPLETE) {
+            pop_frame(enc);
+        }
+    }
+    return p == FAILED ? -1 : 0;
 }
 
 static _PyMessage *
-new_message(struct encoder *enc)
+new_message(encoder *enc)
 {
     int small = enc->data == enc->small;
     _PyMessage *message = PyMem_RawMalloc(sizeof(_PyMessage)
@@ -774,51 +1121,49 @@ new_message(struct encoder *enc)
         PyErr_NoMemory();
         return NULL;
     }
+    if (small) {
+        memcpy(message->small, enc->small, enc->size);
+        enc->data = message->small;
+    }
+    else {
+        unsigned char *shrunk = PyMem_RawRealloc(enc->data, enc->size);
+        enc->data = shrunk != NULL ? shrunk : enc->data;
+    }
     *message = (_PyMessage){
-        .data = small ? message->small : enc->data,
+        .data = enc->data,
         .size = enc->size,
         .handles = enc->handles,
         .n_handles = enc->n_handles,
         .n_kept = enc->n_kept,
+        .n_shapes = enc->n_shapes,
     };
-    if (small) {
-        memcpy(message->small, enc->small, enc->size);
-    }
     return message;
 }
 
 _PyMessage *
 _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 {
-    struct encoder enc;
+    encoder enc;                    /* `small` and `slots` stay as they are */
+    memset(&enc, 0, offsetof(encoder, slots));
     enc.state = state;
     enc.data = enc.small;
-    enc.size = 0;
     enc.allocated = SMALL_SIZE;
-    enc.handles = NULL;
-    enc.n_handles = 0;
-    enc.kept = NULL;
-    enc.n_kept = 0;
-    enc.open = NULL;
-    enc.in_key = 0;
-    enc.path = NULL;
-    enc.culprit = NULL;
+    enc.name = name;
 
     _PyMessage *message = NULL;
-    if (encode(&enc, obj) == 0) {
+    if (encode_all(&enc, obj) == 0) {
         message = new_message(&enc);
-    }
-    else if (enc.path != NULL) {
-        raise_not_shareable(&enc, name);
     }
 
     /* What follows may run code; the exception is kept aside. */
     PyObject *exc = PyErr_GetRaisedException();
-    Py_XDECREF(enc.path);
-    Py_XDECREF(enc.culprit);
-    if (enc.kept != NULL) {
-        _Py_hashtable_destroy(enc.kept);
+    while (enc.depth > 0) {
+        pop_frame(&enc);
     }
+    PyMem_Free(enc.frames);
+    _PyObjectMap_Clear(&enc.kept);
+    _PyObjectMap_Clear(&enc.plans);
+    clear_shapes(&enc);
     if (message != NULL) {
         assert(exc == NULL);
         return message;
@@ -837,7 +1182,18 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 int
 _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type)
 {
-    encode_func func;
-    int tag, may_keep;
-    return find_encoder(state, type, &func, &tag, &may_keep);
+    PyTypeObject *const own[] = {
+        &PyUnicode_Type, &PyLong_Type, &PyFloat_Type, &_PyNone_Type, &PyBool_Type,
+        &PyComplex_Type, &PyEllipsis_Type, &_PyNotImplemented_Type, &PyTuple_Type,
+        &PyDict_Type, &PyList_Type, &PyBytes_Type, &PySet_Type, &PyFrozenSet_Type,
+        &PyByteArray_Type, &PySlice_Type, &PyMemoryView_Type, &PyPickleBuffer_Type,
+        &PyFunction_Type, &PyCell_Type, &PyModule_Type, state->RecvChannel,
+        state->SendChannel, state->Queue,
+    };
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(own); i++) {
+        if (type == own[i]) {
+            return 1;
+        }
+    }
+    return _PyEncoder_CanReduce(state, type);
 }

@@ -122,6 +122,35 @@ _xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
 }
 
 
+/*[clinic input]
+_xxsubinterpreters.register
+
+    cls: object(subclass_of='&PyType_Type')
+    encode: object
+    decode: object
+    /
+
+Copy objects of exactly this class as decode(encode(obj)).
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_register_impl(PyObject *module, PyObject *cls,
+                                 PyObject *encode, PyObject *decode)
+/*[clinic end generated code: output=50d18c580e231512 input=76a521958b4a2840]*/
+
+{
+    if (!PyCallable_Check(encode) || !PyCallable_Check(decode)) {
+        PyErr_SetString(PyExc_TypeError, "encode and decode must be callable");
+        return NULL;
+    }
+    PyObject *functions = PyTuple_Pack(2, encode, decode);
+    int r = functions != NULL
+            ? PyDict_SetItem(get_state(module)->registered, cls, functions) : -1;
+    Py_XDECREF(functions);
+    return r < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+
 /* --- running code ------------------------------------------------------------- */
 
 /* Return the tuple (result, None) or (None, excinfo). */
@@ -636,6 +665,7 @@ module_exec(PyObject *module)
     }
 
     if (add_queue_exceptions(module, state) < 0
+        || _PyMessage_InitState(state) < 0
         || PyModule_Add(module, "_C_API", _PyCAPI_NewCapsule()) < 0)
     {
         return -1;
@@ -676,7 +706,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->QueueEmpty);
     Py_VISIT(state->QueueFull);
     Py_VISIT(state->ItemInterpreterDestroyed);
-    return 0;
+    return _PyMessage_VisitState(state, visit, arg);
 }
 
 static int
@@ -699,6 +729,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->QueueEmpty);
     Py_CLEAR(state->QueueFull);
     Py_CLEAR(state->ItemInterpreterDestroyed);
+    _PyMessage_ClearState(state);
     return 0;
 }
 
@@ -711,6 +742,7 @@ module_free(void *module)
 static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_PACK_METHODDEF
     _XXSUBINTERPRETERS_IS_SHAREABLE_METHODDEF
+    _XXSUBINTERPRETERS_REGISTER_METHODDEF
     _XXSUBINTERPRETERS_EXEC_METHODDEF
     _XXSUBINTERPRETERS_CALL_METHODDEF
     _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF

@@ -23,6 +23,22 @@ typedef struct {
     PyObject *QueueEmpty;
     PyObject *QueueFull;
     PyObject *ItemInterpreterDestroyed;
+
+    /* For messages.  Methods that say how pickle copies an object, the first being
+       __reduce_ex__, to a NULL; that which takes the state; copyreg's table of functions
+       by class, and its function for slots; what to import from a module to get the
+       module. */
+    PyObject *reduce_names[6];
+    PyObject *setstate_name;
+    PyObject *dispatch_table;
+    PyObject *slotnames;
+    PyObject *import_list;
+    PyObject *transfer_name;
+    PyObject *registered;           /* dict: class -> (encode, decode) */
+    /* Of functions that bring along their globals: by the name of a module that cannot
+       be imported, a module; by the name of a module, a dict of those that came. */
+    PyObject *stand_in_modules;
+    PyObject *brought_globals;
 } _xxsub_state;
 
 /* Borrowed; of the module that made the type, which is one of ours.  They have no

@@ -8,6 +8,11 @@ import interpreters
 from test.support import threading_helper
 
 
+def unsendable():
+    """Return an object that no interpreter can send."""
+    return (_ for _ in ())
+
+
 class TestCase(unittest.TestCase):
     """Every test leaves no interpreter and no thread behind."""
 

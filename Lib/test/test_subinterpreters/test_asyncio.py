@@ -13,7 +13,8 @@ import interpreters
 from interpreters import ChannelClosedError, NotShareableError, create_channel
 from test.test_subinterpreters.async_support import (
     AsyncTestCase, collect, drain, until)
-from test.test_subinterpreters.support import TestCase, receive_all, send_all
+from test.test_subinterpreters.support import (
+    TestCase, receive_all, send_all, unsendable)
 
 
 def tearDownModule():
@@ -93,12 +94,12 @@ class OperationTests(AsyncTestCase):
                 recv, send = create_channel(capacity)
                 data = bytearray(b'x')
                 with self.assertRaisesRegex(NotShareableError, r'^obj\[1\]'):
-                    await send.asend([memoryview(data), object()])
+                    await send.asend([memoryview(data), unsendable()])
                 self.assertEqual(len(recv), 0)
                 data.append(1)              # no longer exported
         receiver, = await self.waiting(recv.arecv())
         with self.assertRaises(NotShareableError):
-            await send.asend(object())
+            await send.asend(unsendable())
         await send.asend('good')
         self.assertEqual(await receiver, 'good')
 

@@ -12,7 +12,7 @@ from interpreters import (
     create_channel)
 from test.support import requires_subprocess
 from test.support.script_helper import assert_python_ok
-from test.test_subinterpreters.support import TestCase, wait_until
+from test.test_subinterpreters.support import TestCase, unsendable, wait_until
 
 
 def add(a, b=0, *, c=0):
@@ -134,7 +134,7 @@ class RunTests(TestCase):
         interp.prepare_main({'a': [1]}, b=2)
         interp.exec('assert a == [1] and b == 2')
         with self.assertRaises(interpreters.NotShareableError):
-            interp.prepare_main(c=object())
+            interp.prepare_main(c=unsendable())
 
     def test_exception_leaves_a_description(self):
         interp = self.create()
@@ -236,7 +236,7 @@ class ThreadTests(TestCase):
 
     def test_submit_refuses_at_once(self):
         with self.assertRaises(interpreters.NotShareableError):
-            self.create().submit(add, object())
+            self.create().submit(add, unsendable())
 
     def test_a_message_is_used_once(self):
         import _xxsubinterpreters as engine

@@ -9,7 +9,8 @@ import interpreters
 from interpreters import (
     ChannelClosedError, ChannelEmptyError, ChannelFullError,
     NotShareableError, create_channel, select)
-from test.test_subinterpreters.support import TestCase, by_code, wait_until
+from test.test_subinterpreters.support import (
+    TestCase, by_code, unsendable, wait_until)
 
 
 def taken(recv):
@@ -306,7 +307,7 @@ class WrongCasesTests(TestCase):
         data = bytearray(3)
         with memoryview(data) as view:
             with self.assertRaises(NotShareableError):
-                select((send, view), (other_send, object()), recv)
+                select((send, view), (other_send, unsendable()), recv)
         self.assertEqual((len(recv), len(other)), (0, 0))
         data.append(1)                  # no longer exported
 

@@ -12,7 +12,8 @@ from interpreters import (
     ChannelClosedError, ChannelFullError, create_channel, list_all_channels,
     select)
 from test import support
-from test.test_subinterpreters.support import TestCase, by_code, wait_until
+from test.test_subinterpreters.support import (
+    TestCase, by_code, unsendable, wait_until)
 
 
 def messages(default):
@@ -669,7 +670,7 @@ class LeakTests(TestCase):
             with self.assertRaises(ChannelFullError):
                 send.send_nowait((inner, inner_send))
             with self.assertRaises(interpreters.NotShareableError):
-                send.send((inner, inner_send, object()))
+                send.send((inner, inner_send, unsendable()))
             with self.assertRaises(TimeoutError):
                 send.send((inner, inner_send), timeout=0)
         del inner, inner_send

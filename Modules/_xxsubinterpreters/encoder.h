@@ -1,0 +1,264 @@
+/* What the files of the encoder share.
+
+   The encoder does not recurse.  An object that contains others begins a record
+   and pushes a *frame*, which is continued whenever an object inside it is
+   complete.  So the C stack does not limit the depth of a graph, and the frames
+   say where in it the encoder is.
+
+   Code that runs meanwhile (methods of the objects, finalizers) may change what
+   is being encoded.  So a frame owns its objects, and looks anew at a
+   container for each item. */
+
+#ifndef Py_XXSUBINTERPRETERS_ENCODER_H
+#define Py_XXSUBINTERPRETERS_ENCODER_H
+
+#include "Python.h"
+#include "message.h"
+#include "message_format.h"
+#include "objectmap.h"
+#include "state.h"
+
+typedef struct encoder encoder;
+typedef struct frame frame;
+
+/* What encoding, or continuing a frame, led to. */
+typedef enum {
+    FAILED = -1,                    /* an exception is set */
+    COMPLETE,                       /* the record is written */
+    BEGUN,                          /* a frame for it was pushed; others may have
+                                       moved */
+} progress;
+
+typedef struct {
+    progress (*go_on)(encoder *, frame *);
+    /* A new str, the step of a path that leads to the object that is encoded
+       now; NULL with an exception; or an empty one. */
+    PyObject *(*where)(const encoder *, const frame *);
+} frame_kind;
+
+struct frame {
+    const frame_kind *kind;
+    PyObject *obj;                  /* owned */
+    PyObject *parts;                /* owned, or NULL */
+    PyObject *part;                 /* owned, or NULL */
+    PyObject *other;                /* owned, or NULL */
+    Py_ssize_t i;
+    Py_ssize_t n;
+    size_t start;                   /* of the record in the message */
+    size_t shape;
+    int keep;                       /* KEEP or 0 */
+    int phase;
+};
+
+#define SMALL_SIZE 512
+#define SHAPE_SLOTS 64              /* a power of two */
+
+/* Names or keys that several objects have, see message_format.h. */
+typedef struct {
+    PyTypeObject *type;             /* owned; NULL for dicts */
+    Py_ssize_t n;
+    PyObject **keys;                /* owned, of owned str */
+    int begun;                      /* its definition is being written */
+    int defined;                    /* it is written */
+} shape;
+
+typedef struct {
+    uintptr_t signature;            /* of names or keys that were met */
+    size_t shape;                   /* number + 1; 0 if they were met only once */
+} shape_slot;
+
+struct encoder {
+    _xxsub_state *state;
+
+    unsigned char *data;            /* `small`, or allocated */
+    size_t size;
+    size_t allocated;
+    struct handle *handles;
+    size_t n_handles;
+
+    _PyObjectMap kept;              /* object -> number + 1, or how often its record
+                                       was begun: see begin_record() */
+    size_t n_kept;
+
+    frame *frames;
+    size_t depth;
+    size_t allocated_frames;
+
+    shape *shapes;
+    size_t n_shapes;
+    _PyObjectMap plans;             /* type -> how its instances are encoded */
+    const char *name;               /* what the path begins with; lent */
+    int uses_slots;                 /* else what is in them is garbage */
+    shape_slot slots[SHAPE_SLOTS];  /* by the lowest bits of the signature */
+
+    unsigned char small[SMALL_SIZE];
+};
+
+
+/* --- writing -------------------------------------------------------------- */
+
+/* Out of line: there is no room for n bytes more.  -1 with an exception. */
+extern int _PyEncoder_Grow(encoder *enc, size_t n);
+
+/* Where n bytes may be written, NULL with an exception when out of memory. */
+static inline unsigned char *
+room(encoder *enc, size_t n)
+{
+    if (n > enc->allocated - enc->size && _PyEncoder_Grow(enc, n) < 0) {
+        return NULL;
+    }
+    return enc->data + enc->size;
+}
+
+#define MAX_SIZE_BYTES 10
+
+/* Return where it ends. */
+static inline unsigned char *
+put_size(unsigned char *to, size_t n)
+{
+    while (n >= 0x80) {
+        *to++ = (unsigned char)(n | 0x80);
+        n >>= 7;
+    }
+    *to++ = (unsigned char)n;
+    return to;
+}
+
+static inline int
+write_byte(encoder *enc, int byte)
+{
+    unsigned char *to = room(enc, 1);
+    if (to == NULL) {
+        return -1;
+    }
+    *to = (unsigned char)byte;
+    enc->size++;
+    return 0;
+}
+
+static inline int
+write_size(encoder *enc, size_t n)
+{
+    unsigned char *to = room(enc, MAX_SIZE_BYTES);
+    if (to == NULL) {
+        return -1;
+    }
+    enc->size = put_size(to, n) - enc->data;
+    return 0;
+}
+
+/* A tag, a size, and so many bytes. */
+static inline progress
+write_record(encoder *enc, int tag, size_t n, const void *data, size_t n_bytes)
+{
+    unsigned char *to = NULL;
+    if (n_bytes <= PY_SSIZE_T_MAX) {
+        to = room(enc, 1 + MAX_SIZE_BYTES + n_bytes);
+    }
+    if (to == NULL) {
+        return FAILED;
+    }
+    *to++ = (unsigned char)tag;
+    to = put_size(to, n);
+    memcpy(to, data, n_bytes);
+    enc->size = to + n_bytes - enc->data;
+    return COMPLETE;
+}
+
+/* A tag and a size. */
+static inline int
+write_head(encoder *enc, int tag, size_t n)
+{
+    unsigned char *to = room(enc, 1 + MAX_SIZE_BYTES);
+    if (to == NULL) {
+        return -1;
+    }
+    *to++ = (unsigned char)tag;
+    enc->size = put_size(to, n) - enc->data;
+    return 0;
+}
+
+/* The message owns `ptr` from now on; on failure it has been released. */
+extern progress _PyEncoder_WriteHandle(encoder *enc, int tag, PyObject *obj, int keep,
+                                       void (*release)(void *), void *ptr);
+
+
+/* --- numbers of objects ---------------------------------------------------- */
+
+/* Find out whether an object was met before, if it can be met again, which takes
+   a second reference.  COMPLETE means that it was, and a reference to it was
+   written; BEGUN that its record is to be written, with *keep. */
+extern progress _PyEncoder_Keep(encoder *enc, PyObject *obj, int *keep);
+
+static inline progress
+keep_or_refer(encoder *enc, PyObject *obj, int *keep)
+{
+    *keep = 0;
+    return Py_REFCNT(obj) == 1 ? BEGUN : _PyEncoder_Keep(enc, obj, keep);
+}
+
+/* The object exists at this point of its record, and gets its number, if it is
+   kept.  COMPLETE means that it has one already, from a record inside its own,
+   which begins at `start`: the record is complete, too.  BEGUN that it goes on. */
+extern progress _PyEncoder_Number(encoder *enc, PyObject *obj, int keep, size_t start);
+
+/* As _PyEncoder_Number(), at the end of a record. */
+static inline progress
+number_at_end(encoder *enc, PyObject *obj, int keep, size_t start)
+{
+    return keep && _PyEncoder_Number(enc, obj, keep, start) == FAILED ? FAILED : COMPLETE;
+}
+
+
+/* --- objects --------------------------------------------------------------- */
+
+/* Push a frame for the record that begins at `start`; NULL with an exception.
+   It holds a new reference to obj. */
+extern frame *_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj,
+                              int keep, size_t start);
+
+/* Encode any object. */
+extern progress _PyEncoder_Encode(encoder *enc, PyObject *obj);
+
+/* Find the shape with these keys, which are compared by identity, or make it.  1 and
+   its number; 0 if these are not worth one, or are not all str; -1 with an exception. */
+extern int _PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
+                                Py_ssize_t n, size_t *number);
+
+/* Write the definition of a shape, but for its class. */
+extern int _PyEncoder_DefineShape(encoder *enc, size_t number);
+
+#define MOST_SHAPED_KEYS 32         /* more than instances share */
+
+/* Encode str. */
+extern progress _PyEncoder_Str(encoder *enc, PyObject *obj);
+
+/* Encode each of the parts in turn, and number the object at the end. */
+extern progress _PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep,
+                                 PyObject *parts, const frame_kind *kind);
+extern progress _PyEncoder_GoOnWithParts(encoder *enc, frame *f);
+
+/* NotShareableError for an object, naming the path to it, and, if an exception is
+   set, with that as its cause. */
+extern progress _PyEncoder_Refuse(encoder *enc, PyObject *obj);
+
+/* Objects of other files; the object has an entry in enc->kept if it is kept. */
+extern progress _PyEncoder_Object(encoder *enc, PyObject *obj, int keep);
+extern progress _PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep);
+extern progress _PyEncoder_Function(encoder *enc, PyObject *obj, int keep);
+extern progress _PyEncoder_Module(encoder *enc, PyObject *obj, int keep);
+extern progress _PyEncoder_Cell(encoder *enc, PyObject *obj, int keep);
+
+/* As what an import finds, under a name, or its own if that is NULL.  BEGUN means that it
+   finds none, and nothing was written. */
+extern progress _PyEncoder_Global(encoder *enc, PyObject *obj, PyObject *name, int keep);
+
+/* Continue the frame of _PyEncoder_Parts() of which `phase` says how many parts make the
+   object, which gets its number after them. */
+extern progress _PyEncoder_GoOnWithReduced(encoder *enc, frame *f);
+
+/* 1 if a type that is not built in has objects that can be sent, as far as one can tell
+   from the type; 0 if not; -1 with an exception. */
+extern int _PyEncoder_CanReduce(_xxsub_state *state, PyTypeObject *type);
+
+#endif /* !Py_XXSUBINTERPRETERS_ENCODER_H */
