@@ -378,10 +378,10 @@ where_index(const encoder *Py_UNUSED(enc), const frame *f)
     return PyUnicode_FromFormat("[%zd]", f->i - 1);
 }
 
-static int
+static progress
 changed(const char *what)
 {
-    PyErr_Format(PyExc_RuntimeError, "%s while it was sent", what);
+    PyErr_Format(PyExc_RuntimeError, "%s during iteration", what);
     return FAILED;
 }
 
@@ -839,7 +839,7 @@ go_on_with_shaped_dict(encoder *enc, frame *f)
         const PyDictUnicodeEntry *entries = dense_entries(f->obj, &n);
         PyObject *key = enc->shapes[f->shape].keys[f->i];
         if (entries == NULL || n != f->n || entries[f->i].me_key != key) {
-            return changed("dictionary changed");
+            return changed("dictionary changed size or keys");
         }
         progress p = _PyEncoder_Encode(enc, entries[f->i++].me_value);
         if (p != COMPLETE) {

@@ -441,7 +441,7 @@ go_on_with_instance(encoder *enc, frame *f)
             || attribute(&a, f->i, &value) != enc->shapes[f->shape].keys[f->i])
         {
             PyErr_SetString(PyExc_RuntimeError,
-                            "attributes changed while an object was sent");
+                            "attributes changed during iteration");
             return FAILED;
         }
         f->i++;
