@@ -11,6 +11,7 @@ name, as __reduce_ex__() does.  Beyond what pickle does, they copy:
 
 import itertools
 import sys
+import threading
 import types
 import weakref
 from types import FunctionType, MappingProxyType, TracebackType
@@ -147,20 +148,39 @@ class Unsendable:
         return self._text
 
 
-def _or_stand_in(obj):
-    """The object, if it can be sent, or what shows how it looked."""
-    if isinstance(obj, BaseException):
-        return obj                  # it sees to that itself
+class _Checking(threading.local):
+    now = False
+
+
+_checking = _Checking()
+
+
+def _can_be_sent(obj):
+    # Exceptions inside of obj are taken as they are then: else each would be
+    # looked at as often as two to the power of its depth.
+    if _checking.now:
+        return True
+    _checking.now = True
     try:
         _engine.pack(obj, 'obj')
     except _engine.NotShareableError:
-        pass
+        return False
     else:
-        return obj
+        return True
+    finally:
+        _checking.now = False
+
+
+def _or_stand_in(obj):
+    """The object, or, for what cannot be sent, what shows how it looked."""
+    if isinstance(obj, BaseException):
+        return obj                  # it sees to that itself
     if type(obj) in (tuple, list):
         return type(obj)(map(_or_stand_in, obj))
     if type(obj) is dict:
         return {_or_stand_in(key): _or_stand_in(value) for key, value in obj.items()}
+    if _can_be_sent(obj):
+        return obj
     try:
         text = repr(obj)
     except Exception:

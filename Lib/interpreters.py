@@ -75,16 +75,22 @@ class ExecutionFailed(InterpreterError):
     excinfo describes it: a namespace with type (a namespace with __name__,
     __qualname__, __module__), msg (str), formatted (str, one line) and, where
     it could be made, errdisplay (str, the traceback as usually printed).
+    exception is a copy of it, with its class, attributes, notes, causes and
+    traceback, and is the __cause__, too; None if it could not be copied.
     """
 
-    def __init__(self, excinfo):
+    def __init__(self, excinfo, exception=None):
         super().__init__(excinfo.formatted or excinfo.msg)
         self.excinfo = excinfo
+        self.exception = exception
+
+    def __reduce__(self):
+        return type(self), (self.excinfo, self.exception)
 
     def __str__(self):
         errdisplay = getattr(self.excinfo, 'errdisplay', None)
-        if errdisplay is None:
-            return super().__str__()
+        if errdisplay is None or self.exception is not None:
+            return super().__str__()    # the cause is shown anyhow
         # The traceback ends with the whole message.  Of a message that
         # describes an ExecutionFailed in turn, one copy at each level is
         # enough: with two, the text would double.
@@ -149,6 +155,22 @@ def _give_back(held):
     """Give back the references to the interpreters in the list."""
     while held:
         _engine.decref(held.pop())
+
+
+def _original(exc):
+    """The copy of what ExecutionFailed is about, with that as its first cause."""
+    if not isinstance(exc, ExecutionFailed) or exc.exception is None:
+        return exc
+    original = first = exc.exception
+    exc.__cause__ = None
+    seen = set()
+    while first.__cause__ is not None and id(first) not in seen:
+        seen.add(id(first))
+        first = first.__cause__
+    if first.__cause__ is None and (first.__context__ is None
+                                    or first.__suppress_context__):
+        first.__cause__ = exc
+    return original
 
 
 class Interpreter:
@@ -250,9 +272,9 @@ class Interpreter:
         _engine.close(self._id)
 
     def _run(self, what, message):
-        result, excinfo = what(self._id, message)
+        result, excinfo, exception = what(self._id, message)
         if excinfo is not None:
-            raise ExecutionFailed(excinfo)
+            raise ExecutionFailed(excinfo, exception) from exception
         return result
 
     def interrupt(self):
@@ -302,6 +324,8 @@ class Interpreter:
     def submit(self, fn, /, *args, **kwargs):
         """Start a thread that does call(); return a concurrent.futures.Future.
 
+        An exception that leaves the callable arrives as a copy of itself, with
+        ExecutionFailed as its first cause; if it could not be copied, as that.
         The arguments are copied before this returns.  Calls submitted to one
         interpreter run at the same time, taking turns with its GIL.
         """
@@ -314,7 +338,7 @@ class Interpreter:
             try:
                 result = self._run(_engine.call, message)
             except BaseException as exc:
-                future.set_exception(exc)
+                future.set_exception(_original(exc))
             else:
                 future.set_result(result)
 

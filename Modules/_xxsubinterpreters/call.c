@@ -11,6 +11,7 @@ struct outcome {
     enum { RETURNED, RAISED, NO_MEMORY, UNDESCRIBED } kind;
     _PyMessage *result;             /* if it RETURNED */
     _PyXI_excinfo excinfo;          /* if it RAISED */
+    _PyMessage *exception;          /* too; NULL if it cannot be copied */
     int interrupted;                /* what was raised is a KeyboardInterrupt */
 };
 
@@ -148,8 +149,22 @@ run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
     }
     else {
         out->kind = RAISED;
+        out->exception = state != NULL ? _PyMessage_Encode(state, exc, "exception") : NULL;
+        if (out->exception == NULL) {
+            PyErr_Clear();          /* the description has to do */
+        }
     }
     Py_DECREF(exc);
+}
+
+
+/* Leaves the exception set that is. */
+static void
+free_message(_PyMessage *message)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    _PyMessage_Free(message);
+    PyErr_SetRaisedException(exc);
 }
 
 
@@ -157,9 +172,10 @@ run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
 
 PyObject *
 _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
-            _PyMessage *payload, PyObject **excinfo)
+            _PyMessage *payload, PyObject **excinfo, PyObject **exception)
 {
     *excinfo = NULL;
+    *exception = NULL;
     struct outcome out = {0};
     _PyInterp_Visit visit;
     if (_PyInterp_Enter(id, &visit) < 0) {
@@ -169,23 +185,43 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     _PySignals_Enter(&signals, &visit);
     run(&visit, &signals, kind, payload, &out);
     _PyInterp_Leave(&visit);
+    /* Signals wait until this is done, which runs code: they are not about that. */
+    PyObject *copy = NULL;
+    if (out.exception != NULL) {
+        copy = _PyMessage_Decode(state, out.exception);
+        free_message(out.exception);
+    }
+    PyObject *error = PyErr_GetRaisedException();
     if (_PySignals_Leave(&signals, out.interrupted)) {
         _PyXI_ClearExcInfo(&out.excinfo);
+        Py_XDECREF(copy);
+        Py_XDECREF(error);
+        return NULL;
+    }
+    if (error != NULL && PyErr_GivenExceptionMatches(error, PyExc_Exception)) {
+        Py_CLEAR(error);            /* its class cannot be imported here, say */
+    }
+    if (error != NULL) {            /* the caller was interrupted */
+        _PyXI_ClearExcInfo(&out.excinfo);
+        PyErr_SetRaisedException(error);
         return NULL;
     }
 
     PyObject *result = NULL;
     switch (out.kind) {
-    case RETURNED: {
+    case RETURNED:
         result = _PyMessage_Decode(state, out.result);
-        PyObject *exc = PyErr_GetRaisedException();
-        _PyMessage_Free(out.result);
-        PyErr_SetRaisedException(exc);
+        free_message(out.result);
         break;
-    }
     case RAISED:
         *excinfo = _PyXI_ExcInfoAsObject(&out.excinfo);
         _PyXI_ClearExcInfo(&out.excinfo);
+        if (*excinfo != NULL) {
+            *exception = copy;
+        }
+        else {
+            Py_XDECREF(copy);
+        }
         break;
     case NO_MEMORY:
         PyErr_NoMemory();

@@ -17,9 +17,10 @@ typedef enum {
 /* Decode `payload` in interpreter `id`, act on it there, in the calling
    thread, and copy the result back.  Return a new reference to the result, or
    NULL: then either an exception is set, or, for an exception that left the
-   other interpreter, *excinfo is a new reference to its description. */
+   other interpreter, *excinfo is a new reference to its description, and
+   *exception one to a copy of it, or NULL if it could not be copied. */
 extern PyObject *_PyCall_Run(_xxsub_state *state, int64_t id,
                              _PyCall_Kind kind, _PyMessage *payload,
-                             PyObject **excinfo);
+                             PyObject **excinfo, PyObject **exception);
 
 #endif /* !Py_XXSUBINTERPRETERS_CALL_H */

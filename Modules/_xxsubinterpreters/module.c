@@ -153,7 +153,7 @@ _xxsubinterpreters_register_impl(PyObject *module, PyObject *cls,
 
 /* --- running code ------------------------------------------------------------- */
 
-/* Return the tuple (result, None) or (None, excinfo). */
+/* Return the tuple (result, None, None), or (None, excinfo, exception). */
 static PyObject *
 run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
 {
@@ -168,20 +168,22 @@ run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
         return NULL;
     }
 
-    PyObject *excinfo;
+    PyObject *excinfo, *exception;
     PyObject *result = _PyCall_Run(get_state(module), id, kind, message,
-                                   &excinfo);
+                                   &excinfo, &exception);
     PyObject *exc = PyErr_GetRaisedException();
     _PyMessage_Free(message);
     PyErr_SetRaisedException(exc);
     if (result == NULL && excinfo == NULL) {
         return NULL;
     }
-    PyObject *pair = PyTuple_Pack(2, result != NULL ? result : Py_None,
-                                  excinfo != NULL ? excinfo : Py_None);
+    PyObject *triple = PyTuple_Pack(3, result != NULL ? result : Py_None,
+                                    excinfo != NULL ? excinfo : Py_None,
+                                    exception != NULL ? exception : Py_None);
     Py_XDECREF(result);
     Py_XDECREF(excinfo);
-    return pair;
+    Py_XDECREF(exception);
+    return triple;
 }
 
 /*[clinic input]
@@ -193,7 +195,8 @@ _xxsubinterpreters.exec
 
 Run packed source text in the __main__ module of an interpreter.
 
-Return the tuple (None, None), or (None, excinfo) if an exception left it.
+Return (None, None, None), or, if an exception left it, (None, excinfo, copy): its
+description, and the exception itself, or None if it could not be copied.
 [clinic start generated code]*/
 
 static PyObject *
@@ -213,7 +216,7 @@ _xxsubinterpreters.call
 
 Call a packed (callable, args tuple, kwargs dict) in an interpreter.
 
-Return the tuple (result, None), or (None, excinfo) if an exception left it.
+Return (result, None, None), or what exec() returns.
 [clinic start generated code]*/
 
 static PyObject *
@@ -232,7 +235,8 @@ _xxsubinterpreters.update_main
 
 Update the __main__ module of an interpreter with a packed dict.
 
-Return the tuple (None, None), or (None, excinfo) if an exception left it.
+Return (None, None, None), or, if an exception left it, (None, excinfo, copy): its
+description, and the exception itself, or None if it could not be copied.
 [clinic start generated code]*/
 
 static PyObject *

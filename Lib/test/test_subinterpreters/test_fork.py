@@ -500,7 +500,7 @@ class BusyTests(ForkTestCase):
                 interps[1].interrupt()
                 try:
                     consuming.result()
-                except ExecutionFailed:
+                except KeyboardInterrupt:
                     pass
                 recv.close()
                 assert producing.result() > 0
@@ -681,7 +681,7 @@ class ExitTests(ForkTestCase):
             futures = [interp.submit(wait, recv) for _ in range(2)]
             wait_until(interp.is_running)
             def done(future):
-                print(future.exception().excinfo.type.__name__)
+                print(type(future.exception()).__name__)
             for future in futures:
                 future.add_done_callback(done)
             def interrupt():

@@ -3,6 +3,7 @@
 import os
 import pickle
 import threading
+import traceback
 import unittest
 import weakref
 
@@ -21,6 +22,15 @@ def add(a, b=0, *, c=0):
 
 def fail(message):
     raise LookupError(message)
+
+
+def fail_with_cause(message):
+    try:
+        1 / 0
+    except ZeroDivisionError as exc:
+        error = LookupError(message)
+        error.add_note('a note')
+        raise error from exc
 
 
 def wait_for(recv):
@@ -144,8 +154,59 @@ class RunTests(TestCase):
         self.assertEqual(excinfo.type.__name__, 'LookupError')
         self.assertEqual(excinfo.msg, 'gone')
         self.assertEqual(excinfo.formatted, 'LookupError: gone')
-        self.assertIn('raise LookupError(message)', str(caught.exception))
         self.assertEqual(interp.call(add, 1), 1)        # still usable
+
+    def test_exception_arrives_as_a_copy(self):
+        interp = self.create()
+        with self.assertRaises(ExecutionFailed) as caught:
+            interp.call(fail_with_cause, 'gone')
+        exc = caught.exception.exception
+        self.assertIs(caught.exception.__cause__, exc)
+        self.assertIs(type(exc), LookupError)
+        self.assertEqual(exc.args, ('gone',))
+        self.assertEqual(exc.__notes__, ['a note'])
+        self.assertIs(type(exc.__cause__), ZeroDivisionError)
+        text = ''.join(traceback.format_exception(caught.exception))
+        for part in ('1 / 0', '~~^~~', 'ZeroDivisionError: division by zero',
+                     'raise error from exc', 'LookupError: gone\na note',
+                     'ExecutionFailed: LookupError: gone'):
+            with self.subTest(part):
+                self.assertEqual(text.count(part), 1)
+
+    def test_exception_of_a_future_is_itself_from_what_failed(self):
+        interp = self.create()
+        for function, error in ((fail, LookupError), (fail_with_cause, ZeroDivisionError)):
+            future = interp.submit(function, 'gone')
+            with self.assertRaises(LookupError) as caught:
+                future.result()
+            exc = caught.exception
+            while type(exc) is not error:
+                exc = exc.__cause__
+            self.assertIsInstance(exc.__cause__, ExecutionFailed)
+            self.assertIsNone(exc.__cause__.__cause__)
+            self.assertEqual(exc.__cause__.excinfo.msg, 'gone')
+
+    def test_exception_that_cannot_be_copied_is_still_described(self):
+        interp = self.create()
+        interp.exec('''if True:
+            import sys
+            class Stubborn(Exception):
+                def __reduce_ex__(self, protocol):
+                    raise LookupError
+            class Meta(type):
+                def __reduce_ex__(cls, protocol):
+                    raise LookupError
+            class Hidden(Exception, metaclass=Meta):
+                pass
+            Hidden.lock = sys._getframe()
+            Stubborn.frame = sys._getframe()
+            ''')
+        for name in ('Stubborn', 'Hidden'):
+            with self.subTest(name), self.assertRaises(ExecutionFailed) as caught:
+                interp.exec(f'raise {name}("why")')
+            self.assertIsNone(caught.exception.exception)
+            self.assertIn('Uncaught in the interpreter', str(caught.exception))
+            self.assertIn(f'{name}: why', str(caught.exception))
 
     def test_exception_that_cannot_be_described(self):
         interp = self.create()
@@ -177,9 +238,9 @@ class RunTests(TestCase):
         interp = self.create()
         with self.assertRaises(ExecutionFailed) as caught:
             interp.call(_fail_nested, 5, interp)
-        text = str(caught.exception)
+        text = ''.join(traceback.format_exception(caught.exception))
         self.assertEqual(text.count('raise LookupError'), 1)
-        self.assertEqual(text.count('Uncaught in the interpreter'), 6)
+        self.assertEqual(text.count('direct cause'), 6)
 
     def test_syntax_error_and_exit_are_exceptions_like_others(self):
         interp = self.create()
@@ -222,7 +283,7 @@ class ThreadTests(TestCase):
     def test_submit_returns_a_future(self):
         interp = self.create()
         self.assertEqual(interp.submit(add, 1, b=2, c=3).result(), 6)
-        with self.assertRaises(ExecutionFailed):
+        with self.assertRaises(LookupError):
             interp.submit(fail, 'x').result()
 
     def test_submit_copies_arguments_before_it_returns(self):
@@ -242,7 +303,7 @@ class ThreadTests(TestCase):
         import _xxsubinterpreters as engine
         interp = self.create()
         message = engine.pack('x = 1', 'code')
-        self.assertEqual(engine.exec(interp.id, message), (None, None))
+        self.assertEqual(engine.exec(interp.id, message), (None, None, None))
         with self.assertRaises(ValueError):
             engine.exec(interp.id, message)
 
@@ -450,7 +511,7 @@ class CloseTests(TestCase):
         del interp
         self.assertTrue(engine.is_running(id))
         send.send('x')
-        self.assertEqual(running(), ('x', None))
+        self.assertEqual(running(), ('x', None, None))
         with self.assertRaises(InterpreterNotFoundError):
             engine.is_running(id)
 

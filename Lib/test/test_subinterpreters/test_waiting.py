@@ -346,10 +346,9 @@ def _call_at_home(recv, ready):
 class InterruptTests(TestCase):
 
     def assert_interrupted(self, future):
-        with self.assertRaises(ExecutionFailed) as caught:
+        with self.assertRaises(KeyboardInterrupt) as caught:
             future.result()
-        self.assertEqual(caught.exception.excinfo.type.__name__,
-                         'KeyboardInterrupt')
+        self.assertIsInstance(caught.exception.__cause__, ExecutionFailed)
 
     def create_warm(self):
         """Return an interpreter that has described a KeyboardInterrupt.
