@@ -18,7 +18,7 @@ RANKS = [
     {'objectmap'},
     {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
-     'message_decode_function', 'bufferview', 'channelobject', 'queueobject'},
+     'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject'},
     {'select', 'asyncobject', 'call', 'capi'},
     {'module'},
 ]

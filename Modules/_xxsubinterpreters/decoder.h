@@ -21,7 +21,11 @@ typedef struct {
     PyTypeObject *type;             /* owned; NULL for dicts, and until known */
     PyObject *keys;                 /* owned tuple of str; NULL until defined */
     PyObject *pattern;              /* owned dict with these keys, or NULL */
-    int plain;                      /* instances are made without calling anything */
+    enum {
+        CALLED,                     /* instances are made by calling the class's methods */
+        FILLED,                     /* values are put inside of new ones */
+        GIVEN_DICT,                 /* new ones are given their dict */
+    } way;
     PyDictKeysObject *shared;       /* the keys of the type for which `places` is
                                        right; else NULL */
     unsigned char *places;          /* owned; where values go inside an instance */
@@ -103,6 +107,10 @@ extern int _PyDecoder_Shape(decoder *dec, size_t *number);
 
 /* Read the keys of a shape. */
 extern int _PyDecoder_DefineShape(decoder *dec, decoder_shape *s);
+
+/* A new dict with the keys of a shape, which takes over the values; NULL with an
+   exception. */
+extern PyObject *_PyDecoder_FillPattern(decoder_shape *s, PyObject *const *values);
 
 /* Release the objects of a frame that are on the stack. */
 extern void _PyDecoder_Drop(decoder *dec, size_t base);

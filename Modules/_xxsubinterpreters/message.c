@@ -139,6 +139,12 @@ _PyMessage_ReleaseBuffer(void *buffer)
 }
 
 void
+_PyMessage_ReleaseLarge(void *copy)
+{
+    PyMem_RawFree(copy);
+}
+
+void
 _PyMessage_ReleaseInterpreter(void *id)
 {
     _PyInterp_Decref(*(int64_t *)id);

@@ -420,6 +420,10 @@ decode_leaf(decoder *dec, unsigned char tag)
         return decode_global(dec);
     case TAG_MODULE:
         return decode_module(dec);
+    case TAG_LARGE: {
+        PyObject *copy = take_handle(dec, _PyMessage_ReleaseLarge);
+        return copy != NULL ? _PyMessage_TakeLarge(copy) : NULL;
+    }
     case TAG_BUFFER: {
         void *buffer = take_handle(dec, _PyMessage_ReleaseBuffer);
         return buffer != NULL ? _PyBufferView_NewMemoryView(dec->state, buffer) : NULL;
@@ -452,8 +456,10 @@ _PyDecoder_Str(decoder *dec)
     case TAG_UCS2:
     case TAG_UCS4:
         return number_at_end(dec, tag, decode_str(dec, tag));
+    case TAG_LARGE:
     case TAG_REF: {
-        PyObject *str = read_ref(dec);
+        PyObject *str = (tag & TAG_MASK) == TAG_REF ? read_ref(dec)
+                        : number_at_end(dec, tag, decode_leaf(dec, tag));
         if (str != NULL && !PyUnicode_CheckExact(str)) {
             Py_DECREF(str);
             return _PyDecoder_Invalid();
@@ -631,19 +637,23 @@ finish_dict(decoder *dec, decoder_frame *f)
 
 /* Copying a dict with the right keys, and putting the values into the copy, is
    cheaper than setting items. */
-static PyObject *
-fill_pattern(PyObject *pattern, PyObject *const *values, size_t n)
+PyObject *
+_PyDecoder_FillPattern(decoder_shape *s, PyObject *const *values)
 {
-    PyObject *copy = PyDict_Copy(pattern);
+    if (s->pattern == NULL && make_pattern(s) < 0) {
+        return NULL;
+    }
+    Py_ssize_t n = PyTuple_GET_SIZE(s->keys);
+    PyObject *copy = PyDict_Copy(s->pattern);
     if (copy == NULL) {
         return NULL;
     }
     PyDictObject *dict = (PyDictObject *)copy;
     assert(dict->ma_values == NULL && DK_IS_UNICODE(dict->ma_keys));
-    assert((size_t)dict->ma_keys->dk_nentries == n);
+    assert(dict->ma_keys->dk_nentries == n);
     PyDictUnicodeEntry *entries = DK_UNICODE_ENTRIES(dict->ma_keys);
     int track = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (Py_ssize_t i = 0; i < n; i++) {
         assert(entries[i].me_value == Py_None);
         entries[i].me_value = values[i];    /* None is immortal */
         track |= _PyObject_GC_MAY_BE_TRACKED(values[i]);
@@ -661,7 +671,7 @@ finish_shaped_dict(decoder *dec, decoder_frame *f)
     PyObject **values = dec->stack + f->base;
     size_t n = dec->used - f->base;
     if (f->obj == NULL) {
-        PyObject *dict = fill_pattern(s->pattern, values, n);
+        PyObject *dict = _PyDecoder_FillPattern(s, values);
         if (dict != NULL) {
             dec->used = f->base;
         }
@@ -856,9 +866,6 @@ begin_container(decoder *dec, unsigned char tag, PyObject **obj)
         }
         decoder_shape *s = &dec->shapes[shape];
         if (!known && _PyDecoder_DefineShape(dec, s) < 0) {
-            return -1;
-        }
-        if (s->pattern == NULL && make_pattern(s) < 0) {
             return -1;
         }
         n = PyTuple_GET_SIZE(s->keys);

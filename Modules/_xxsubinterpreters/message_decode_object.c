@@ -128,13 +128,31 @@ call_new(PyObject *cls, PyObject *args, PyObject *kwargs)
 static PyObject *
 new_instance(decoder_shape *s)
 {
-    if (s->plain) {
+    if (s->way != CALLED) {
         return s->type->tp_alloc(s->type, 0);
     }
     PyObject *args = PyTuple_New(0);
     PyObject *obj = args != NULL ? call_new((PyObject *)s->type, args, NULL) : NULL;
     Py_XDECREF(args);
     return obj;
+}
+
+/* How to make instances and give them their attributes. */
+static int
+way_of(decoder *dec, PyTypeObject *type)
+{
+    if ((type->tp_flags & Py_TPFLAGS_IS_ABSTRACT)
+        || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+        || type->tp_getattro != PyObject_GenericGetAttr
+        || _PyType_Lookup(type, dec->state->setstate_name) != NULL)
+    {
+        return CALLED;
+    }
+    if (type->tp_flags & Py_TPFLAGS_INLINE_VALUES) {
+        return type->tp_new == PyBaseObject_Type.tp_new ? FILLED : CALLED;
+    }
+    return type->tp_dictoffset > 0 && type->tp_new == PyType_GenericNew ? GIVEN_DICT
+                                                                        : CALLED;
 }
 
 /* What can be known of all instances of a shape: its class, and its names. */
@@ -154,12 +172,7 @@ define_instances(decoder *dec, decoder_shape *s, PyObject *cls)
         PyTuple_SET_ITEM(s->keys, i, name);
     }
     s->type = (PyTypeObject *)Py_NewRef(cls);
-    s->plain = s->type->tp_new == PyBaseObject_Type.tp_new
-               && (s->type->tp_flags & Py_TPFLAGS_IS_ABSTRACT) == 0
-               && (s->type->tp_flags & Py_TPFLAGS_HEAPTYPE) != 0
-               && (s->type->tp_flags & Py_TPFLAGS_INLINE_VALUES) != 0
-               && _PyType_Lookup(s->type, dec->state->setstate_name) == NULL
-               && s->type->tp_getattro == PyObject_GenericGetAttr;
+    s->way = way_of(dec, s->type);
     return 0;
 }
 
@@ -226,7 +239,19 @@ finish_attributes(decoder *dec, decoder_frame *f)
     decoder_shape *s = &dec->shapes[f->shape];
     PyObject **values = dec->stack + f->base;
     int r = 0;
-    if (!s->plain) {
+    if (s->way == GIVEN_DICT) {
+        PyObject **dict = _PyObject_ComputedDictPointer(f->obj);
+        PyObject *filled = *dict == NULL ? _PyDecoder_FillPattern(s, values) : NULL;
+        if (filled != NULL) {
+            *dict = filled;
+            dec->used = f->base;
+            return 0;
+        }
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    if (s->way != FILLED) {
         PyObject *state = state_of(s, values);
         r = state != NULL ? set_state(dec, f->obj, state) : -1;
         Py_XDECREF(state);

@@ -292,6 +292,16 @@ encode_complex(encoder *enc, PyObject *obj)
     return COMPLETE;
 }
 
+/* Write a large str or bytes as a handle.  BEGUN means that nothing was written. */
+static progress
+encode_large(encoder *enc, PyObject *obj, int keep)
+{
+    PyObject *copy = _PyMessage_CopyLarge(obj);
+    return copy == NULL ? BEGUN
+           : _PyEncoder_WriteHandle(enc, TAG_LARGE, obj, keep, _PyMessage_ReleaseLarge,
+                                    copy);
+}
+
 static inline progress
 encode_str(encoder *enc, PyObject *obj)
 {
@@ -302,6 +312,12 @@ encode_str(encoder *enc, PyObject *obj)
     }
     size_t length = PyUnicode_GET_LENGTH(obj);
     int kind = PyUnicode_KIND(obj);
+    if (length * kind >= _PyMessage_LARGE) {
+        p = encode_large(enc, obj, keep);
+        if (p != BEGUN) {
+            return p;
+        }
+    }
     int tag = PyUnicode_IS_ASCII(obj) ? TAG_ASCII
               : kind == PyUnicode_1BYTE_KIND ? TAG_LATIN1
               : kind == PyUnicode_2BYTE_KIND ? TAG_UCS2 : TAG_UCS4;
@@ -323,6 +339,12 @@ static progress
 encode_bytes(encoder *enc, PyObject *obj, int keep)
 {
     size_t n = PyBytes_GET_SIZE(obj);
+    if (n >= _PyMessage_LARGE) {
+        progress p = encode_large(enc, obj, keep);
+        if (p != BEGUN) {
+            return p;
+        }
+    }
     if (write_record(enc, TAG_BYTES | keep, n, PyBytes_AS_STRING(obj), n) == FAILED) {
         return FAILED;
     }

@@ -162,6 +162,7 @@ _PyEncoder_Module(encoder *enc, PyObject *obj, int keep)
 enum plan {
     BY_REDUCE = 1,                  /* as pickle does */
     BY_ATTRIBUTES,                  /* so, too; there is nothing else to it */
+    AS_AST,                         /* so, too, if all fields are there */
     BY_CLASS,                       /* they are classes */
     BY_HANDLE,                      /* they are interpreters */
     BY_REGISTRY,                    /* as was registered with interpreters.register() */
@@ -227,6 +228,53 @@ has_only_attributes(_xxsub_state *state, PyTypeObject *type)
     return result;
 }
 
+/* Whether they are nodes of syntax trees, made as the module ast makes them: their
+   __reduce__() returns the class, None for each of the fields, to satisfy __init__(), and
+   the dict.  Then the dict is all there is to it. */
+static int
+is_ast(_xxsub_state *state, PyTypeObject *type)
+{
+    PyObject **names = state->reduce_names;
+    PyObject *reduce = _PyType_Lookup(type, names[1]);
+    if (reduce == NULL || !Py_IS_TYPE(reduce, &PyMethodDescr_Type)) {
+        return 0;
+    }
+    PyTypeObject *base = PyDescr_TYPE(reduce);
+    if (strcmp(base->tp_name, "ast.AST") != 0
+        || type->tp_new != PyType_GenericNew || type->tp_init != base->tp_init
+        || type->tp_basicsize != base->tp_basicsize || type->tp_itemsize != 0
+        || type->tp_dictoffset != base->tp_dictoffset || type->tp_dictoffset <= 0
+        || type->tp_getattro != PyObject_GenericGetAttr
+        || _PyType_Lookup(type, state->setstate_name) != NULL)
+    {
+        return 0;
+    }
+    for (int i = 0; names[i] != NULL; i++) {
+        if (i != 1 && !has_default(type, names[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Whether the names have all that are in `_fields`; -1 with an exception. */
+static int
+has_all_fields(PyTypeObject *type, PyObject *const *names, Py_ssize_t n)
+{
+    PyObject *fields = PyObject_GetAttrString((PyObject *)type, "_fields");
+    PyObject *list = fields != NULL ? PySequence_Tuple(fields) : NULL;
+    Py_XDECREF(fields);
+    int result = list != NULL ? 1 : -1;
+    for (Py_ssize_t i = 0; result > 0 && i < PyTuple_GET_SIZE(list); i++) {
+        result = 0;
+        for (Py_ssize_t k = 0; result == 0 && k < n; k++) {
+            result = PyObject_RichCompareBool(PyTuple_GET_ITEM(list, i), names[k], Py_EQ);
+        }
+    }
+    Py_XDECREF(list);
+    return result;
+}
+
 /* 1 if the object is registered in copyreg; -1 with an exception. */
 static int
 find_in_copyreg(_xxsub_state *state, PyTypeObject *type, PyObject **function)
@@ -287,6 +335,9 @@ make_plan(_xxsub_state *state, PyTypeObject *type)
     r = is_of_dataclasses(type);
     if (r != 0) {
         return r < 0 ? -1 : AS_OF_DATACLASSES;
+    }
+    if (is_ast(state, type)) {
+        return AS_AST;
     }
     r = has_only_attributes(state, type);
     return r < 0 ? -1 : r > 0 ? BY_ATTRIBUTES : BY_REDUCE;
@@ -358,9 +409,9 @@ plan_for(encoder *enc, PyTypeObject *type)
 
 /* Where the values of attributes are: inside the object, or in a dict. */
 typedef struct {
-    PyDictValues *inside;           /* NULL if they are in a dict */
-    PyDictUnicodeEntry *entries;
-    PyDictUnicodeEntry *in_dict;    /* NULL if they are inside */
+    PyDictValues *inside;           /* or in a dict that shares its keys; else NULL */
+    PyDictUnicodeEntry *entries;    /* of the shared keys, if so */
+    PyDictUnicodeEntry *in_dict;    /* of the dict, if not */
     Py_ssize_t n;
 } attributes;
 
@@ -377,10 +428,23 @@ get_attributes(PyObject *obj, attributes *a)
             return 1;
         }
     }
-    PyDictObject *dict = _PyObject_GetManagedDict(obj);
-    if (dict == NULL || dict->ma_values != NULL || !DK_IS_UNICODE(dict->ma_keys)
-        || dict->ma_keys->dk_nentries != dict->ma_used)
-    {
+    PyDictObject *dict;
+    if (Py_TYPE(obj)->tp_flags & Py_TPFLAGS_MANAGED_DICT) {
+        dict = _PyObject_GetManagedDict(obj);
+    }
+    else {
+        dict = (PyDictObject *)*_PyObject_ComputedDictPointer(obj);
+    }
+    if (dict == NULL || !DK_IS_UNICODE(dict->ma_keys)) {
+        return 0;
+    }
+    if (dict->ma_values != NULL) {  /* it shares its keys with others */
+        *a = (attributes){.inside = dict->ma_values,
+                          .entries = DK_UNICODE_ENTRIES(dict->ma_keys),
+                          .n = dict->ma_used};
+        return 1;
+    }
+    if (dict->ma_keys->dk_nentries != dict->ma_used) {
         return 0;
     }
     *a = (attributes){.in_dict = DK_UNICODE_ENTRIES(dict->ma_keys), .n = dict->ma_used};
@@ -457,7 +521,7 @@ static const frame_kind instance_kind = {go_on_with_instance, where_attribute};
 
 /* BEGUN, COMPLETE (0) if there is no shape for it, or FAILED. */
 static progress
-encode_attributes(encoder *enc, PyObject *obj, int keep)
+encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
 {
     attributes a;
     PyObject *names[MOST_SHAPED_KEYS], *value;
@@ -476,6 +540,13 @@ encode_attributes(encoder *enc, PyObject *obj, int keep)
     int known = s->defined;
     if (!known && s->begun) {
         return COMPLETE;            /* an instance inside its class */
+    }
+    if (!known && plan == AS_AST) {
+        int all = has_all_fields(Py_TYPE(obj), names, a.n);
+        if (all <= 0) {
+            return all < 0 ? FAILED : COMPLETE;
+        }
+        s = &enc->shapes[number];
     }
     s->begun = 1;
     size_t start = enc->size;
@@ -813,8 +884,9 @@ _PyEncoder_Object(encoder *enc, PyObject *obj, int keep)
     switch (plan) {
     case -1:
         return FAILED;
-    case BY_ATTRIBUTES: {
-        progress p = encode_attributes(enc, obj, keep);
+    case BY_ATTRIBUTES:
+    case AS_AST: {
+        progress p = encode_attributes(enc, obj, keep, plan);
         return p == COMPLETE ? encode_by_reduce(enc, obj, keep, BY_REDUCE) : p;
     }
     case BY_CLASS:

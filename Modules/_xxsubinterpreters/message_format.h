@@ -58,6 +58,7 @@ enum tag {
     TAG_UCS4,               /* of 4 bytes, the largest at least U+10000 */
     TAG_BYTES,              /* size n, n bytes */
     TAG_BYTEARRAY,          /* size n, n bytes */
+    TAG_LARGE,              /* size handle: a str or bytes, see message_large.c */
     TAG_TUPLE,              /* size n, n records */
     TAG_LIST,               /* size n, n records */
     TAG_DICT,               /* size n, n times key and value */
@@ -122,6 +123,15 @@ extern void _PyMessage_ReleaseEnd(void *end);
 extern void _PyMessage_ReleaseQueue(void *end);
 extern void _PyMessage_ReleaseBuffer(void *buffer);
 extern void _PyMessage_ReleaseInterpreter(void *id);
+extern void _PyMessage_ReleaseLarge(void *copy);
+
+/* A large str or bytes, all but an object, to be released with PyMem_RawFree(); NULL
+   without an exception if that cannot be done. */
+#define _PyMessage_LARGE 65536      /* more than what pymalloc has in its arenas */
+extern PyObject *_PyMessage_CopyLarge(PyObject *obj);
+
+/* Make it an object.  Takes it over, also on failure; NULL with an exception. */
+extern PyObject *_PyMessage_TakeLarge(PyObject *copy);
 
 /* The class of Interpreter objects, which are written in Python, as a new reference; NULL
    without an exception if nobody imported it. */

@@ -202,7 +202,7 @@ description, and the exception itself, or None if it could not be copied.
 static PyObject *
 _xxsubinterpreters_exec_impl(PyObject *module, long long id,
                              PyObject *source)
-/*[clinic end generated code: output=1a1917c237063991 input=2dbbe67debffa75f]*/
+/*[clinic end generated code: output=1a1917c237063991 input=fd0e3fa01e21c602]*/
 {
     return run_message(module, id, _PyCall_EXEC, source);
 }
@@ -221,7 +221,7 @@ Return (result, None, None), or what exec() returns.
 
 static PyObject *
 _xxsubinterpreters_call_impl(PyObject *module, long long id, PyObject *call)
-/*[clinic end generated code: output=b206b8c3906e4bc9 input=c797b2ed1215870f]*/
+/*[clinic end generated code: output=b206b8c3906e4bc9 input=6de297c519f747c9]*/
 {
     return run_message(module, id, _PyCall_CALL, call);
 }
@@ -242,7 +242,7 @@ description, and the exception itself, or None if it could not be copied.
 static PyObject *
 _xxsubinterpreters_update_main_impl(PyObject *module, long long id,
                                     PyObject *namespace)
-/*[clinic end generated code: output=84fd959e195c166c input=6140fa1745dbb13f]*/
+/*[clinic end generated code: output=84fd959e195c166c input=ba6aa3fb02e89742]*/
 {
     return run_message(module, id, _PyCall_UPDATE, namespace);
 }
