@@ -180,7 +180,7 @@ static int
 grow_stack(decoder *dec)
 {
     size_t n = dec->allocated == 0 ? 64 : 2 * dec->allocated;
-    PyObject **stack = PyMem_Resize(dec->stack, PyObject *, n);
+    PyObject **stack = PyMem_Realloc(dec->stack, n * sizeof(PyObject *));
     if (stack == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -219,7 +219,7 @@ _PyDecoder_Push(decoder *dec, unsigned char tag, size_t n)
 {
     if (dec->depth == dec->allocated_frames) {
         size_t size = dec->allocated_frames == 0 ? 16 : 2 * dec->allocated_frames;
-        decoder_frame *frames = PyMem_Resize(dec->frames, decoder_frame, size);
+        decoder_frame *frames = PyMem_Realloc(dec->frames, size * sizeof(decoder_frame));
         if (frames == NULL) {
             PyErr_NoMemory();
             return NULL;

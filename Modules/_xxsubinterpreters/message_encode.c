@@ -70,7 +70,7 @@ _PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj, int keep,
 {
     if (enc->depth == enc->allocated_frames) {
         size_t n = enc->allocated_frames == 0 ? 16 : 2 * enc->allocated_frames;
-        frame *frames = PyMem_Resize(enc->frames, frame, n);
+        frame *frames = PyMem_Realloc(enc->frames, n * sizeof(frame));
         if (frames == NULL) {
             PyErr_NoMemory();
             return NULL;
@@ -756,7 +756,7 @@ add_shape(encoder *enc, PyTypeObject *type, PyObject *const *keys, Py_ssize_t n)
     /* Doubled when there are as many as a power of two. */
     if ((enc->n_shapes & (enc->n_shapes - 1)) == 0) {
         size_t allocated = enc->n_shapes == 0 ? 1 : 2 * enc->n_shapes;
-        shape *shapes = PyMem_Resize(enc->shapes, shape, allocated);
+        shape *shapes = PyMem_Realloc(enc->shapes, allocated * sizeof(shape));
         if (shapes == NULL) {
             PyErr_NoMemory();
             return -1;
