@@ -247,6 +247,7 @@ extern progress _PyEncoder_Object(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Function(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Module(encoder *enc, PyObject *obj, int keep);
+extern progress _PyEncoder_Code(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Cell(encoder *enc, PyObject *obj, int keep);
 
 /* As what an import finds, under a name, or its own if that is NULL.  BEGUN means that it

@@ -24,6 +24,13 @@ _PyMessage_Free(_PyMessage *message)
     PyMem_RawFree(message);
 }
 
+unsigned char *
+_PyMessage_Data(_PyMessage *message, size_t *size)
+{
+    *size = message->size;
+    return message->data;
+}
+
 PyObject *
 _PyMessage_SplitName(PyObject *qualname)
 {
@@ -142,6 +149,12 @@ void
 _PyMessage_ReleaseLarge(void *copy)
 {
     PyMem_RawFree(copy);
+}
+
+void
+_PyMessage_ReleaseCode(void *marshalled)
+{
+    PyMem_RawFree(marshalled);
 }
 
 void

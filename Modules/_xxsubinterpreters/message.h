@@ -30,6 +30,9 @@ extern _PyMessage *_PyMessage_Encode(_xxsub_state *state, PyObject *obj,
    the message's handles are used up; it must still be freed. */
 extern PyObject *_PyMessage_Decode(_xxsub_state *state, _PyMessage *message);
 
+/* Its records, lent. */
+extern unsigned char *_PyMessage_Data(_PyMessage *message, size_t *size);
+
 /* May detach and attach again, since handles are released. */
 extern void _PyMessage_Free(_PyMessage *message);
 

@@ -2,6 +2,7 @@
    message_format.h. */
 
 #include "Python.h"
+#include "marshal.h"              // PyMarshal_ReadObjectFromString()
 #include "pycore_cell.h"          // PyCell_SetTakeRef()
 #include "pycore_dict.h"          // DK_UNICODE_ENTRIES()
 #include "pycore_interp.h"        // PyInterpreterState
@@ -423,6 +424,11 @@ decode_leaf(decoder *dec, unsigned char tag)
     case TAG_LARGE: {
         PyObject *copy = take_handle(dec, _PyMessage_ReleaseLarge);
         return copy != NULL ? _PyMessage_TakeLarge(copy) : NULL;
+    }
+    case TAG_CODE: {
+        struct handle *handle = read_handle(dec, _PyMessage_ReleaseCode);
+        struct marshalled *m = handle != NULL ? handle->ptr : NULL;
+        return m != NULL ? PyMarshal_ReadObjectFromString(m->data, m->size) : NULL;
     }
     case TAG_BUFFER: {
         void *buffer = take_handle(dec, _PyMessage_ReleaseBuffer);

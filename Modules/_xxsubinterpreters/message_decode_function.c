@@ -1,7 +1,6 @@
 /* From a message to Python objects: functions from their code. */
 
 #include "Python.h"
-#include "marshal.h"              // PyMarshal_ReadObjectFromString()
 #include "decoder.h"
 
 /* The namespace of the module whose functions bring along their globals: __main__, or
@@ -123,26 +122,15 @@ give_empty_closure(PyObject *func)
 static PyObject *
 make_function(decoder *dec, PyObject **first)
 {
-    PyObject *name = first[0], *marshalled = first[2];
-    if (!PyUnicode_CheckExact(name) || !PyBool_Check(first[1])
-        || !PyBytes_CheckExact(marshalled))
-    {
+    PyObject *name = first[0], *code = first[2];
+    if (!PyUnicode_CheckExact(name) || !PyBool_Check(first[1]) || !PyCode_Check(code)) {
         return _PyDecoder_Invalid();
     }
     PyObject *namespace = namespace_of(dec, name, first[1] == Py_True);
     if (namespace == NULL) {
         return NULL;
     }
-    PyObject *func = NULL;
-    PyObject *code = PyMarshal_ReadObjectFromString(PyBytes_AS_STRING(marshalled),
-                                                    PyBytes_GET_SIZE(marshalled));
-    if (code != NULL && PyCode_Check(code)) {
-        func = PyFunction_New(code, namespace);
-    }
-    else if (code != NULL) {
-        _PyDecoder_Invalid();
-    }
-    Py_XDECREF(code);
+    PyObject *func = PyFunction_New(code, namespace);
     Py_DECREF(namespace);
     if (func != NULL && (PyObject_SetAttrString(func, "__module__", name) < 0
                          || give_empty_closure(func) < 0))

@@ -1050,6 +1050,9 @@ encode_new(encoder *enc, PyObject *obj, int keep)
     if (type == &PyFunction_Type) {
         return _PyEncoder_Function(enc, obj, keep);
     }
+    if (type == &PyCode_Type) {
+        return _PyEncoder_Code(enc, obj, keep);
+    }
     if (type == &PyCell_Type) {
         return _PyEncoder_Cell(enc, obj, keep);
     }
@@ -1209,7 +1212,7 @@ _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type)
         &PyComplex_Type, &PyEllipsis_Type, &_PyNotImplemented_Type, &PyTuple_Type,
         &PyDict_Type, &PyList_Type, &PyBytes_Type, &PySet_Type, &PyFrozenSet_Type,
         &PyByteArray_Type, &PySlice_Type, &PyMemoryView_Type, &PyPickleBuffer_Type,
-        &PyFunction_Type, &PyCell_Type, &PyModule_Type, state->RecvChannel,
+        &PyFunction_Type, &PyCode_Type, &PyCell_Type, &PyModule_Type, state->RecvChannel,
         state->SendChannel, state->Queue,
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(own); i++) {

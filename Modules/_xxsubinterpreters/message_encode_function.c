@@ -48,6 +48,31 @@ _PyEncoder_Cell(encoder *enc, PyObject *obj, int keep)
 }
 
 
+/* --- code ----------------------------------------------------------------------- */
+
+progress
+_PyEncoder_Code(encoder *enc, PyObject *obj, int keep)
+{
+    PyObject *bytes = PyMarshal_WriteObjectToString(obj, Py_MARSHAL_VERSION);
+    if (bytes == NULL) {
+        return FAILED;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(bytes);
+    struct marshalled *m = PyMem_RawMalloc(sizeof(struct marshalled) + size);
+    progress p = FAILED;
+    if (m != NULL) {
+        m->size = size;
+        memcpy(m->data, PyBytes_AS_STRING(bytes), size);
+        p = _PyEncoder_WriteHandle(enc, TAG_CODE, obj, keep, _PyMessage_ReleaseCode, m);
+    }
+    else {
+        PyErr_NoMemory();
+    }
+    Py_DECREF(bytes);
+    return p;
+}
+
+
 /* --- the globals that a function uses ----------------------------------------------- */
 
 /* Put what the code looks up in `globals` into `used`. */
@@ -161,18 +186,16 @@ function_parts(PyFunctionObject *func)
         Py_DECREF(globals);
         return NULL;
     }
-    PyObject *code = PyMarshal_WriteObjectToString(func->func_code, Py_MARSHAL_VERSION);
     PyObject *annotations = PyFunction_GetAnnotations((PyObject *)func);    /* borrowed */
     PyObject *parts = NULL;
-    if (code != NULL && !PyErr_Occurred()) {
+    if (!PyErr_Occurred()) {
         parts = PyTuple_Pack(FUNCTION_PARTS, func->func_module,
-                             found ? Py_False : Py_True, code, func->func_name,
+                             found ? Py_False : Py_True, func->func_code, func->func_name,
                              func->func_qualname, or_none(func->func_defaults),
                              or_none(func->func_kwdefaults),
                              or_none(func->func_closure), or_none(func->func_dict),
                              or_none(annotations), globals);
     }
-    Py_XDECREF(code);
     Py_DECREF(globals);
     return parts;
 }

@@ -74,6 +74,7 @@ enum tag {
     TAG_REDUCE,             /* PARTS byte, function, tuple of arguments; parts */
     TAG_NEWOBJ,             /* PARTS byte, tuple (class, arguments...); parts */
     TAG_NEWOBJ_EX,          /* PARTS byte, tuple (class, args, kwargs); parts */
+    TAG_CODE,               /* size handle: struct marshalled */
     TAG_FUNCTION,           /* FUNCTION_FIRST records to make it; then the rest of
                                the function, see below */
     TAG_CELL,               /* size n, n records: 1, or 0 if it is empty */
@@ -97,10 +98,16 @@ enum {
 };
 
 /* What a function is made from: the name of its module; whether it brings along the
-   globals it uses, or finds them in that module; its code, marshalled, as bytes.  What it
-   is given then, or None: name, qualified name, defaults, keyword defaults, closure,
+   globals it uses, or finds them in that module; its code.  What it is given then, or None: name, qualified name, defaults, keyword defaults, closure,
    attributes, annotations, globals. */
 enum { FUNCTION_FIRST = 3, FUNCTION_PARTS = 11 };
+
+/* A code object.  Not among the records, since what is wrong in there could not be told
+   from code that does wrong. */
+struct marshalled {
+    Py_ssize_t size;
+    char data[];
+};
 
 struct handle {
     void (*release)(void *ptr);     /* for handles that are never taken; says what
@@ -124,6 +131,7 @@ extern void _PyMessage_ReleaseQueue(void *end);
 extern void _PyMessage_ReleaseBuffer(void *buffer);
 extern void _PyMessage_ReleaseInterpreter(void *id);
 extern void _PyMessage_ReleaseLarge(void *copy);
+extern void _PyMessage_ReleaseCode(void *marshalled);
 
 /* A large str or bytes, all but an object, to be released with PyMem_RawFree(); NULL
    without an exception if that cannot be done. */

@@ -38,7 +38,48 @@ get_state(PyObject *module)
 typedef struct {
     PyObject_HEAD
     _PyMessage *message;            /* owned; NULL once used */
+    Py_ssize_t exports;             /* of its memory */
 } MessageObject;
+
+/* Its records, to be looked at and, by tests, spoilt. */
+static int
+message_getbuffer(PyObject *op, Py_buffer *view, int flags)
+{
+    MessageObject *self = (MessageObject *)op;
+    if (self->message == NULL) {
+        PyErr_SetString(PyExc_BufferError, "the message was used before");
+        view->obj = NULL;
+        return -1;
+    }
+    size_t size;
+    unsigned char *data = _PyMessage_Data(self->message, &size);
+    int r = PyBuffer_FillInfo(view, op, data, size, /*readonly=*/0, flags);
+    self->exports += r == 0;
+    return r;
+}
+
+static void
+message_releasebuffer(PyObject *op, Py_buffer *Py_UNUSED(view))
+{
+    ((MessageObject *)op)->exports--;
+}
+
+/* Take the message out, to be used and freed; NULL with an exception. */
+static _PyMessage *
+take_message(PyObject *op)
+{
+    MessageObject *self = (MessageObject *)op;
+    _PyMessage *message = self->message;
+    if (message == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the message was used before");
+    }
+    else if (self->exports > 0) {
+        PyErr_SetString(PyExc_BufferError, "the message is looked at");
+        return NULL;
+    }
+    self->message = NULL;
+    return message;
+}
 
 static void
 message_dealloc(PyObject *op)
@@ -53,11 +94,13 @@ message_dealloc(PyObject *op)
 }
 
 PyDoc_STRVAR(message_doc,
-"An object encoded by pack(), to be used once.");
+"An object encoded by pack(), to be used once.  Its buffer are the records.");
 
 static PyType_Slot message_slots[] = {
     {Py_tp_doc, (void *)message_doc},
     {Py_tp_dealloc, message_dealloc},
+    {Py_bf_getbuffer, message_getbuffer},
+    {Py_bf_releasebuffer, message_releasebuffer},
     {0, NULL},
 };
 
@@ -76,7 +119,7 @@ _xxsubinterpreters.pack
     name: str
     /
 
-Encode obj for exec(), call() or update_main().
+Encode obj for exec(), call(), update_main() or unpack().
 
 name stands for obj in the message of a NotShareableError.
 
@@ -100,7 +143,29 @@ _xxsubinterpreters_pack_impl(PyObject *module, PyObject *obj,
         return NULL;
     }
     self->message = message;
+    self->exports = 0;
     return (PyObject *)self;
+}
+
+/*[clinic input]
+_xxsubinterpreters.unpack
+
+    message: object(subclass_of="clinic_state()->Message")
+    /
+
+Return the object that was packed.
+[clinic start generated code]*/
+
+{
+    _PyMessage *taken = take_message(message);
+    if (taken == NULL) {
+        return NULL;
+    }
+    PyObject *result = _PyMessage_Decode(get_state(module), taken);
+    PyObject *exc = PyErr_GetRaisedException();
+    _PyMessage_Free(taken);
+    PyErr_SetRaisedException(exc);
+    return result;
 }
 
 /*[clinic input]
@@ -160,11 +225,8 @@ run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
     if (PySys_Audit("interpreters.exec", "L", (long long)id) < 0) {
         return NULL;                /* a hook may run code, so this is first */
     }
-    MessageObject *packed = (MessageObject *)op;
-    _PyMessage *message = packed->message;
-    packed->message = NULL;
+    _PyMessage *message = take_message(op);
     if (message == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the message was used before");
         return NULL;
     }
 
@@ -745,6 +807,7 @@ module_free(void *module)
 
 static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_PACK_METHODDEF
+    _XXSUBINTERPRETERS_UNPACK_METHODDEF
     _XXSUBINTERPRETERS_IS_SHAREABLE_METHODDEF
     _XXSUBINTERPRETERS_REGISTER_METHODDEF
     _XXSUBINTERPRETERS_EXEC_METHODDEF
