@@ -52,10 +52,11 @@ from _xxsubinterpreters import (
     RecvChannel,
     SendChannel,
     is_shareable,
+    register,
 )
 
 __all__ = [
-    'create', 'list_all', 'get_current', 'get_main', 'is_shareable',
+    'create', 'list_all', 'get_current', 'get_main', 'is_shareable', 'register',
     'Interpreter',
     'create_channel', 'list_all_channels', 'select', 'RecvChannel',
     'SendChannel',
