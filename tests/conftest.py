@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 ROOT = Path(__file__).resolve().parents[1]
+set_hypothesis_home_dir(ROOT / 'build' / 'hypothesis')
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,4 @@
-"""The channel benchmarks run to their end, and their statistics and reports are right."""
+"""The benchmarks run to their end, and their statistics and reports are right."""
 
 import json
 import math
@@ -12,8 +12,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
 
-from measure import figures, processes, programs, report, runner  # noqa: E402
+import messages  # noqa: E402
+from measure import copies, figures, processes, programs, report, runner  # noqa: E402
 from measure.catalogue import MEASUREMENTS, Contender, Measurement  # noqa: E402
+from measure.objects import OBJECTS  # noqa: E402
 from measure.transports import Unavailable  # noqa: E402
 
 
@@ -149,6 +151,98 @@ def test_plot_draws_or_says_what_it_needs(run, quick, tmp_path):
     done = run('plot.py', tmp_path / 'absent.json')
     assert done.returncode == 2
     assert 'absent.json cannot be read' in done.stderr
+
+
+# ---- messages ----
+
+def test_messages_are_measured(run, root, tmp_path):
+    path = tmp_path / 'new' / 'messages.json'
+    done = run('messages.py', '--quick', '--rounds', 1, '--only', 'tree,bytes,records',
+               '--timeout', 60, '--output', path)
+    assert (done.returncode, done.stderr) == (0, ''), done.stdout
+    content = json.loads(path.read_text())
+    assert content['format'] == report.FORMAT
+    assert content['options'] == {'rounds': 1, 'quick': True}
+    assert content['peers'] == {}
+    assert str(root) not in path.read_text()
+    expected = [each for name in ('tree', 'bytes', 'records')
+                for each in messages.measurements(name)]
+    assert list(content['measurements']) == [each.name for each in expected]
+
+    tables = done.stdout.strip('\n').split('\n\n')
+    for measurement, text in zip(expected, tables, strict=True):
+        found = content['measurements'][measurement.name]
+        assert (found['title'], found['unit'], found['ours']) == (
+            measurement.title, measurement.unit, ['message'])
+        title, head, *rows = text.split('\n')
+        assert title == f'{measurement.title}: {measurement.unit}, lower is better'
+        assert re.search(r'median \(range\) .* message / it$', head)
+        for row, (label, contender) in zip(rows, found['contenders'].items(), strict=True):
+            if contender['status'] == 'measured':
+                samples, = contender['rounds']
+                assert len(samples) == found['numbers'].get('turns', 1)
+                assert all(math.isfinite(each) and each > 0 for each in samples)
+                assert re.fullmatch(rf'{label} +[\d.,]+' + ('' if label == 'message' else
+                                                           r' +[\d.,]+x'), row)
+            else:
+                assert (contender['status'], contender['rounds']) == ('not available', [])
+                assert re.match(rf'{label} +not available: {contender["reason"]}$', row)
+    missing = {(name, label) for name, found in content['measurements'].items()
+               for label, contender in found['contenders'].items() if not contender['rounds']}
+    assert missing == {('tree', 'marshal'), ('bytes', 'deepcopy')}
+
+
+def test_messages_refuses_bad_options(run, tmp_path):
+    for args, message in ((['--only', 'spam'], "no object 'spam'"),
+                          (['--rounds', '0'], 'at least 1')):
+        done = run('messages.py', *args, '--output', tmp_path / 'file')
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_message_that_differs_is_a_failure(monkeypatch):
+    kind = OBJECTS['records']
+    monkeypatch.setattr(copies, 'copiers', lambda *args: {'spam': lambda: kind.build(9)})
+    with pytest.raises(AssertionError, match='spam: the copy differs'):
+        copies.times(kind, 10, turns=1, ms=1)
+
+
+@pytest.mark.parametrize('name', OBJECTS)
+def test_keys_of_message_objects_tell_them_apart(name):
+    kind = OBJECTS[name]
+    keys = [kind.key(kind.build(size)) for size in (5, 5, 10)]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_message_ratios():
+    measurement, _ = messages.measurements('records')
+    samples = {'message': [[2, 2, 9], [4]], 'pickle': [[3], [8]], 'deepcopy': [[20], [80]],
+               'build': [[1], [1]]}
+    outcomes = {contender: runner.Outcome(samples[contender.label])
+                if contender.label in samples else
+                runner.Outcome(status='not available', reason='spam')
+                for contender in measurement.contenders}
+    title, *rows = messages.time_table(measurement, outcomes)
+    assert title == '1,000 dicts of 5 fields: us, lower is better'
+    assert [re.split('  +', row) for row in rows] == [
+        ['', 'median (range)', 'it / message', 'message / it'],
+        ['message', '3.00 (2.00 to 4.00)'],
+        ['pickle', '5.50 (3.00 to 8.00)', '1.75x (1.50 to 2.00)'],
+        ['marshal', 'not available: spam'],
+        ['deepcopy', '50.0 (20.0 to 80.0)', '15.0x (10.0 to 20.0)'],
+        ['build', '1.00 (1.00 to 1.00)', '3.00x (2.00 to 4.00)']]
+    assert rows[-1].index('3.00x') == rows[0].index('message / it')
+
+
+def test_message_process_that_fails(monkeypatch):
+    def fail(*args):
+        raise processes.Failed('spam')
+
+    monkeypatch.setattr(processes, 'run', fail)
+    for measurement in messages.measurements('records'):
+        outcomes = messages.measure(measurement, 'records', 2, True, 1, lambda text: None)
+        assert {(each.status, each.reason) for each in outcomes.values()} == {('failed', 'spam')}
 
 
 # ---- statistics ----

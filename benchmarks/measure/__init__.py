@@ -1,4 +1,4 @@
-"""What channels.py is made of.
+"""What channels.py and messages.py are made of.
 
 catalogue    which measurements there are, and who takes part in each
 runner       runs them, each sample set in a process of its own
@@ -9,8 +9,10 @@ transports   what a message goes through, and who is at its two ends
 loops        what runs at these ends
 figures      medians, percentiles, ratios
 report       the text tables and the JSON file
+copies       the program that copies an object in several ways, for messages.py
+objects      what it copies
 
-Every program, child and the ones in peers/ alike, is run as
+For channels.py, every program, child and the ones in peers/ alike, is run as
 
     PROGRAM FLAVOUR CAPACITY MODE NUMBER...
 
