@@ -195,7 +195,8 @@ def reduce_exception(exc):
     except Exception:
         make, args, state = type(exc), exc.args, vars(exc)
     around = (exc.__cause__, exc.__context__, exc.__suppress_context__,
-              take_traceback(exc.__traceback__))
+              take_traceback(exc.__traceback__),
+              exc.name if isinstance(exc, NameError) else None)     # pickle loses it
     return (make_exception, (make, _or_stand_in(args), type(exc)),
             (_or_stand_in(state), around), None, None, complete_exception)
 
@@ -212,13 +213,15 @@ def make_exception(make, args, cls):
 
 
 def complete_exception(exc, how):
-    state, (cause, context, suppress_context, traceback) = how
+    state, (cause, context, suppress_context, traceback, name) = how
     if state is not None:
         exc.__setstate__(state)
     exc.__cause__ = cause
     exc.__context__ = context
     exc.__suppress_context__ = suppress_context
     exc.__traceback__ = make_traceback(traceback)
+    if name is not None:
+        exc.name = name
 
 
 # ---- tracebacks ----
