@@ -236,6 +236,35 @@ _PyDecoder_Push(decoder *dec, unsigned char tag, size_t n)
 
 /* --- leaves ---------------------------------------------------------------------- */
 
+static inline int
+is_ascii(const unsigned char *from, size_t length)
+{
+    uint64_t word, all = 0;
+    size_t i = 0;
+    for (; i + sizeof(word) <= length; i += sizeof(word)) {
+        memcpy(&word, from + i, sizeof(word));
+        all |= word;
+    }
+    for (; i < length; i++) {
+        all |= from[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* Records are not padded, and what reads characters expects them to be aligned. */
+static PyObject *
+decode_unaligned(int kind, const unsigned char *from, size_t length)
+{
+    void *aligned = PyMem_Malloc(length * kind);
+    if (aligned == NULL) {
+        return PyErr_NoMemory();
+    }
+    memcpy(aligned, from, length * kind);
+    PyObject *str = PyUnicode_FromKindAndData(kind, aligned, length);
+    PyMem_Free(aligned);
+    return str;
+}
+
 static PyObject *
 decode_str(decoder *dec, unsigned char tag)
 {
@@ -243,28 +272,29 @@ decode_str(decoder *dec, unsigned char tag)
     if (read_size(dec, &length) < 0) {
         return NULL;
     }
-    int kind = 1;
-    Py_UCS4 maxchar = 0x7F;
-    switch (tag & TAG_MASK) {
-    case TAG_LATIN1: maxchar = 0xFF; break;
-    case TAG_UCS2: kind = 2; maxchar = 0xFFFF; break;
-    case TAG_UCS4: kind = 4; maxchar = 0x10FFFF; break;
-    }
+    int kind = (tag & TAG_MASK) == TAG_UCS1 ? 1 : (tag & TAG_MASK) == TAG_UCS2 ? 2 : 4;
     if (length > (size_t)(dec->end - dec->next) / kind) {
         return _PyDecoder_Invalid();
     }
     const unsigned char *from = dec->next;
     dec->next += length * kind;
-    if (length <= 1) {
-        /* The empty string, and the Latin-1 characters, exist once. */
-        return length == 0 ? PyUnicode_New(0, 0)
-               : PyUnicode_FromKindAndData(kind, from, 1);
+    if (kind == 1 && length > 1 && is_ascii(from, length)) {
+        PyObject *str = PyUnicode_New(length, 0x7F);
+        if (str != NULL) {
+            memcpy(PyUnicode_DATA(str), from, length);
+        }
+        return str;
     }
-    PyObject *str = PyUnicode_New(length, maxchar);
-    if (str != NULL) {
-        memcpy(PyUnicode_DATA(str), from, length * kind);
+    if (kind == 4 && length == 1) {
+        uint32_t character;
+        memcpy(&character, from, sizeof(character));
+        return character <= 0x10FFFF ? PyUnicode_FromOrdinal(character)
+                                     : _PyDecoder_Invalid();
     }
-    return str;
+    if (kind > 1 && (uintptr_t)from % kind != 0) {
+        return decode_unaligned(kind, from, length);
+    }
+    return PyUnicode_FromKindAndData(kind, from, length);
 }
 
 static PyObject *
@@ -457,8 +487,7 @@ _PyDecoder_Str(decoder *dec)
         return NULL;
     }
     switch (tag & TAG_MASK) {
-    case TAG_ASCII:
-    case TAG_LATIN1:
+    case TAG_UCS1:
     case TAG_UCS2:
     case TAG_UCS4:
         return number_at_end(dec, tag, decode_str(dec, tag));
@@ -944,14 +973,12 @@ decode_record(decoder *dec, PyObject **obj)
     case TAG_COMPLEX:
         *obj = decode_number(dec, tag);
         break;
-    case TAG_ASCII:
-    case TAG_LATIN1:
+    case TAG_UCS1:
     case TAG_UCS2:
     case TAG_UCS4:
         *obj = decode_str(dec, tag);
         break;
-    case TAG_ASCII | TAG_KEEP:
-    case TAG_LATIN1 | TAG_KEEP:
+    case TAG_UCS1 | TAG_KEEP:
     case TAG_UCS2 | TAG_KEEP:
     case TAG_UCS4 | TAG_KEEP:
         *obj = number_at_end(dec, tag, decode_str(dec, tag));

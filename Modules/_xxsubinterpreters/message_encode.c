@@ -318,8 +318,7 @@ encode_str(encoder *enc, PyObject *obj)
             return p;
         }
     }
-    int tag = PyUnicode_IS_ASCII(obj) ? TAG_ASCII
-              : kind == PyUnicode_1BYTE_KIND ? TAG_LATIN1
+    int tag = kind == PyUnicode_1BYTE_KIND ? TAG_UCS1
               : kind == PyUnicode_2BYTE_KIND ? TAG_UCS2 : TAG_UCS4;
     if (write_record(enc, tag | keep, length, PyUnicode_DATA(obj), length * kind)
         == FAILED)

@@ -52,10 +52,9 @@ enum tag {
     TAG_INT64S,             /* n int64_t */
     TAG_FLOATS,             /* n double */
     TAG_COMPLEX,            /* double real, double imag */
-    TAG_ASCII,              /* size n, n characters of 1 byte; as the next three: */
-    TAG_LATIN1,             /* of 1 byte, the largest at least U+80 */
-    TAG_UCS2,               /* of 2 bytes, the largest at least U+100 */
-    TAG_UCS4,               /* of 4 bytes, the largest at least U+10000 */
+    TAG_UCS1,               /* str: size n, n characters of 1 byte; as the next two: */
+    TAG_UCS2,               /* of 2 bytes */
+    TAG_UCS4,               /* of 4 bytes */
     TAG_BYTES,              /* size n, n bytes */
     TAG_BYTEARRAY,          /* size n, n bytes */
     TAG_LARGE,              /* size handle: a str or bytes, see message_large.c */

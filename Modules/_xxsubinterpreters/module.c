@@ -130,7 +130,7 @@ is taken, before a thread is started.
 static PyObject *
 _xxsubinterpreters_pack_impl(PyObject *module, PyObject *obj,
                              const char *name)
-/*[clinic end generated code: output=67e9c2e6156cc087 input=ae7ac8e6b8802cf6]*/
+/*[clinic end generated code: output=67e9c2e6156cc087 input=3e4ded3d8191f059]*/
 {
     _xxsub_state *state = get_state(module);
     _PyMessage *message = _PyMessage_Encode(state, obj, name);
@@ -155,6 +155,10 @@ _xxsubinterpreters.unpack
 
 Return the object that was packed.
 [clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_unpack_impl(PyObject *module, PyObject *message)
+/*[clinic end generated code: output=af280099e09b6a00 input=0d0412cbde3f70ab]*/
 
 {
     _PyMessage *taken = take_message(message);
