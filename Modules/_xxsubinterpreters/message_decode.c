@@ -251,6 +251,17 @@ is_ascii(const unsigned char *from, size_t length)
     return (all & UINT64_C(0x8080808080808080)) == 0;
 }
 
+static int
+is_unicode(const unsigned char *from, size_t length)
+{
+    uint32_t character, largest = 0;
+    for (size_t i = 0; i < length; i++) {
+        memcpy(&character, from + i * sizeof(character), sizeof(character));
+        largest = Py_MAX(largest, character);
+    }
+    return largest <= 0x10FFFF;
+}
+
 /* Records are not padded, and what reads characters expects them to be aligned. */
 static PyObject *
 decode_unaligned(int kind, const unsigned char *from, size_t length)
@@ -285,11 +296,8 @@ decode_str(decoder *dec, unsigned char tag)
         }
         return str;
     }
-    if (kind == 4 && length == 1) {
-        uint32_t character;
-        memcpy(&character, from, sizeof(character));
-        return character <= 0x10FFFF ? PyUnicode_FromOrdinal(character)
-                                     : _PyDecoder_Invalid();
+    if (kind == 4 && !is_unicode(from, length)) {
+        return _PyDecoder_Invalid();
     }
     if (kind > 1 && (uintptr_t)from % kind != 0) {
         return decode_unaligned(kind, from, length);
