@@ -19,13 +19,11 @@ calls, or through channels:
     sender.send({'answer': 42})
     sender.send_buffer(bytearray(1_000_000))     # constant time
 
-What can be sent: None, bool, int, float, complex, str, bytes, bytearray,
-tuple, list, dict, set, frozenset, slice, range, Ellipsis; memoryviews, channel
-ends and interpreters, by handle; classes and built-in functions that can be
-imported; functions that can be imported, and others by their code and
-defaults, unless they are closures.  Anything else, and anything that contains
-it, raises NotShareableError.  Subclasses of these types are not sent as their
-base type.
+What can be sent: whatever pickle accepts; memoryviews, channel ends and
+interpreters, by handle; lambdas, closures, and functions and classes that
+cannot be imported, such as those of __main__, with what they need; exceptions
+with their causes and tracebacks.  Anything else, and anything that contains
+it, raises NotShareableError.
 """
 
 import atexit
