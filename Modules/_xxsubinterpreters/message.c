@@ -31,13 +31,29 @@ _PyMessage_Data(_PyMessage *message, size_t *size)
     return message->data;
 }
 
-PyObject *
-_PyMessage_SplitName(PyObject *qualname)
+int
+_PyMessage_FollowName(PyObject *obj, PyObject *qualname, PyObject **found)
 {
+    Py_ssize_t length = PyUnicode_GET_LENGTH(qualname);
+    if (PyUnicode_FindChar(qualname, '.', 0, length, 1) == -1) {
+        return PyObject_GetOptionalAttr(obj, qualname, found);
+    }
     PyObject *dot = PyUnicode_FromString(".");
     PyObject *names = dot != NULL ? PyUnicode_Split(qualname, dot, -1) : NULL;
     Py_XDECREF(dot);
-    return names;
+    if (names == NULL) {
+        *found = NULL;
+        return -1;
+    }
+    *found = Py_NewRef(obj);
+    int r = 1;
+    for (Py_ssize_t i = 0; r > 0 && i < PyList_GET_SIZE(names); i++) {
+        PyObject *next;
+        r = PyObject_GetOptionalAttr(*found, PyList_GET_ITEM(names, i), &next);
+        Py_SETREF(*found, next);
+    }
+    Py_DECREF(names);
+    return r;
 }
 
 PyObject *

@@ -21,17 +21,16 @@ _PyDecoder_Import(decoder *dec, PyObject *name)
 PyObject *
 _PyDecoder_FindGlobal(decoder *dec, PyObject *module_name, PyObject *qualname)
 {
-    PyObject *obj = _PyDecoder_Import(dec, module_name);
-    PyObject *names = obj != NULL ? _PyMessage_SplitName(qualname) : NULL;
-    if (names == NULL) {
-        Py_XDECREF(obj);
+    PyObject *module = _PyDecoder_Import(dec, module_name);
+    if (module == NULL) {
         return NULL;
     }
-    for (Py_ssize_t i = 0; obj != NULL && i < PyList_GET_SIZE(names); i++) {
-        Py_SETREF(obj, PyObject_GetAttr(obj, PyList_GET_ITEM(names, i)));
+    PyObject *found;
+    if (_PyMessage_FollowName(module, qualname, &found) == 0) {
+        PyErr_Format(PyExc_AttributeError, "module %R has no %R", module_name, qualname);
     }
-    Py_DECREF(names);
-    return obj;
+    Py_DECREF(module);
+    return found;
 }
 
 

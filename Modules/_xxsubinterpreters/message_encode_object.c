@@ -14,10 +14,10 @@
 /* Return a str attribute, or NULL, with an exception only if something
    unexpected happened. */
 static PyObject *
-str_attr(PyObject *obj, const char *name)
+str_attr(PyObject *obj, PyObject *name)
 {
     PyObject *value;
-    if (PyObject_GetOptionalAttrString(obj, name, &value) > 0
+    if (PyObject_GetOptionalAttr(obj, name, &value) > 0
         && !PyUnicode_CheckExact(value))
     {
         Py_CLEAR(value);
@@ -25,19 +25,15 @@ str_attr(PyObject *obj, const char *name)
     return value;
 }
 
-/* 1 if `names` lead from the module to exactly `obj`; 0 if not; -1 on errors. */
+/* 1 if the name leads from the module to exactly `obj`; 0 if not; -1 on errors. */
 static int
-leads_to(PyObject *module, PyObject *names, PyObject *obj)
+leads_to(PyObject *module, PyObject *qualname, PyObject *obj)
 {
-    PyObject *found = Py_NewRef(module);
-    for (Py_ssize_t i = 0; found != NULL && i < PyList_GET_SIZE(names); i++) {
-        PyObject *next;
-        (void)PyObject_GetOptionalAttr(found, PyList_GET_ITEM(names, i), &next);
-        Py_SETREF(found, next);
-    }
-    int result = found == obj;
+    PyObject *found;
+    int r = _PyMessage_FollowName(module, qualname, &found);
+    r = r > 0 ? found == obj : r;
     Py_XDECREF(found);
-    return PyErr_Occurred() ? -1 : result;
+    return r;
 }
 
 /* True if an import of `module` here finds exactly `obj` under `qualname`, and
@@ -55,16 +51,14 @@ is_importable(PyObject *obj, PyObject *module_name, PyObject *qualname)
     if (PyFunction_Check(obj)) {
         /* A module without a spec was not imported from anywhere. */
         PyObject *spec;
-        int r = PyObject_GetOptionalAttrString(module, "__spec__", &spec);
+        int r = PyObject_GetOptionalAttr(module, &_Py_ID(__spec__), &spec);
         Py_XDECREF(spec);
         if (r <= 0 || spec == Py_None) {
             Py_DECREF(module);
             return r < 0 ? -1 : 0;
         }
     }
-    PyObject *names = _PyMessage_SplitName(qualname);
-    int r = names != NULL ? leads_to(module, names, obj) : -1;
-    Py_XDECREF(names);
+    int r = leads_to(module, qualname, obj);
     Py_DECREF(module);
     return r;
 }
@@ -76,9 +70,8 @@ search_module(PyObject *obj, PyObject *qualname)
 {
     PyObject *modules = PyImport_GetModuleDict();       /* borrowed */
     PyObject *items = modules != NULL ? PyMapping_Items(modules) : NULL;
-    PyObject *names = items != NULL ? _PyMessage_SplitName(qualname) : NULL;
     PyObject *result = NULL;
-    for (Py_ssize_t i = 0; names != NULL && i < PyList_GET_SIZE(items); i++) {
+    for (Py_ssize_t i = 0; items != NULL && i < PyList_GET_SIZE(items); i++) {
         PyObject *item = PyList_GET_ITEM(items, i);
         PyObject *name = PyTuple_GET_ITEM(item, 0);
         PyObject *module = PyTuple_GET_ITEM(item, 1);
@@ -87,13 +80,12 @@ search_module(PyObject *obj, PyObject *qualname)
         {
             continue;
         }
-        int r = leads_to(module, names, obj);
+        int r = leads_to(module, qualname, obj);
         if (r != 0) {
             result = r > 0 ? Py_NewRef(name) : NULL;
             break;
         }
     }
-    Py_XDECREF(names);
     Py_XDECREF(items);
     return result;
 }
@@ -101,14 +93,14 @@ search_module(PyObject *obj, PyObject *qualname)
 progress
 _PyEncoder_Global(encoder *enc, PyObject *obj, PyObject *name, int keep)
 {
-    PyObject *qualname = name != NULL ? Py_NewRef(name) : str_attr(obj, "__qualname__");
+    PyObject *qualname = name != NULL ? Py_NewRef(name) : str_attr(obj, &_Py_ID(__qualname__));
     if (qualname == NULL && !PyErr_Occurred()) {
-        qualname = str_attr(obj, "__name__");
+        qualname = str_attr(obj, &_Py_ID(__name__));
     }
     PyObject *module = NULL;
     int r = -1;
     if (qualname != NULL) {
-        module = str_attr(obj, "__module__");
+        module = str_attr(obj, &_Py_ID(__module__));
         if (module == NULL && !PyErr_Occurred()) {
             module = search_module(obj, qualname);
         }
@@ -295,7 +287,7 @@ is_interpreter_class(PyTypeObject *type)
 static int
 is_of_dataclasses(PyTypeObject *type)
 {
-    PyObject *module = str_attr((PyObject *)type, "__module__");
+    PyObject *module = str_attr((PyObject *)type, &_Py_ID(__module__));
     int result = module != NULL && PyUnicode_EqualToUTF8(module, "dataclasses");
     Py_XDECREF(module);
     return PyErr_Occurred() ? -1 : result;

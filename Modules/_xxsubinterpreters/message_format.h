@@ -144,8 +144,8 @@ extern PyObject *_PyMessage_TakeLarge(PyObject *copy);
    without an exception if nobody imported it. */
 extern PyObject *_PyMessage_InterpreterClass(void);
 
-/* Return a new list of the names in a qualified name, or NULL with an
-   exception. */
-extern PyObject *_PyMessage_SplitName(PyObject *qualname);
+/* Look up the names in a qualified name, one after the other, beginning with `obj`.  1
+   with a new reference in *found; 0, or -1 with an exception, and NULL. */
+extern int _PyMessage_FollowName(PyObject *obj, PyObject *qualname, PyObject **found);
 
 #endif /* !Py_XXSUBINTERPRETERS_MESSAGE_FORMAT_H */
