@@ -28,6 +28,7 @@ it, raises NotShareableError.
 
 import atexit
 import enum
+import sys
 import threading
 import weakref
 from concurrent.futures import Future
@@ -105,16 +106,33 @@ _WHENCE = ('unknown', 'runtime init', 'legacy C-API', 'C-API',
            'cross-interpreter C-API', '_interpreters module')
 
 
+_path_of_new_ones = None        # what sys.path is in an interpreter when it begins
+
+
+def _copy_path(id):
+    """Give a new interpreter the sys.path of this one."""
+    global _path_of_new_ones
+    if _path_of_new_ones is None:
+        get = _engine.pack((eval, ('__import__("sys").path', {}), {}), 'call')
+        _path_of_new_ones, *_ = _engine.call(id, get)
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    if path != _path_of_new_ones:
+        _engine.call(id, _engine.pack(
+            (exec, ('__import__("sys").path[:] = path', {'path': path}), {}), 'call'))
+
+
 def create(*, name=None):
     """Return a new, idle Interpreter with a GIL of its own.
 
     name is any str, for people; it need not be unique.  The interpreter is
-    closed when it is collected, or by Interpreter.close().
+    closed when it is collected, or by Interpreter.close().  It finds modules
+    where the current one does: its sys.path is a copy.
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f'name must be a str or None, not {name!r}')
     id = _engine.create()
     try:
+        _copy_path(id)
         interp = Interpreter(id)
     finally:
         _engine.decref(id)      # the object holds its own reference

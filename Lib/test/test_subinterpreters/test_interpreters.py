@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 import threading
 import traceback
 import unittest
@@ -11,7 +12,7 @@ import interpreters
 from interpreters import (
     ExecutionFailed, InterpreterError, InterpreterNotFoundError,
     create_channel)
-from test.support import requires_subprocess
+from test.support import import_helper, os_helper, requires_subprocess
 from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, unsendable, wait_until
 
@@ -145,6 +146,20 @@ class RunTests(TestCase):
         interp.exec('assert a == [1] and b == 2')
         with self.assertRaises(interpreters.NotShareableError):
             interp.prepare_main(c=unsendable())
+
+    def test_modules_are_found_where_the_creator_finds_them(self):
+        with os_helper.temp_dir() as folder:
+            with open(os.path.join(folder, 'only_in_this_folder.py'), 'w') as f:
+                f.write('def f(): return __name__')
+            with import_helper.DirsOnSysPath(folder):
+                import only_in_this_folder
+                self.addCleanup(sys.modules.pop, 'only_in_this_folder')
+                self.assertEqual(self.create().call(only_in_this_folder.f),
+                                 'only_in_this_folder')
+                sys.path.append(b'not a str')
+                self.create()
+            path = self.create().call(eval, '__import__("sys").path', {})
+        self.assertEqual(path, sys.path)
 
     def test_exception_leaves_a_description(self):
         interp = self.create()
