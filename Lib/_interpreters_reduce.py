@@ -42,32 +42,77 @@ def reduce_of_dataclasses(obj):
     return obj.__reduce_ex__(5)
 
 
+# ---- what should have a name, but is not found there ----
+
+def reduce_unnamed(obj):
+    """A type variable that no import finds; None for anything else."""
+    typing = sys.modules.get('typing')
+    if typing is None:
+        return None
+    if type(obj) is typing.TypeVar:
+        how = {'bound': obj.__bound__, 'covariant': obj.__covariant__,
+               'contravariant': obj.__contravariant__}
+        if obj.__infer_variance__:
+            how['infer_variance'] = True
+        args = (obj.__name__, *obj.__constraints__)
+    elif type(obj) in (typing.ParamSpec, typing.TypeVarTuple):
+        how, args = {}, (obj.__name__,)
+    else:
+        return None
+    if obj.has_default():
+        how['default'] = obj.__default__
+    return make_type_variable, (type(obj), args, how)
+
+
+def make_type_variable(kind, args, how):
+    return kind(*args, **how)
+
+
 # ---- classes that cannot be imported ----
 
 # A class has one number wherever it goes, so that it arrives as the same class
 # each time, and as itself where it comes from.
 _serial = itertools.count()
-_numbers = weakref.WeakKeyDictionary()      # class -> number
-_classes = weakref.WeakValueDictionary()    # number -> class
+_numbers = {}                               # id(class) -> number
+_classes = {}                               # number -> reference to the class
+_lock = threading.RLock()                   # a class may be collected in between
+
+
+def _set_number(cls, number):
+    def forget(reference, key=id(cls)):     # a metaclass may make classes equal
+        with _lock:
+            _numbers.pop(key, None)
+            _classes.pop(number, None)
+
+    _numbers[id(cls)] = number
+    _classes[number] = weakref.ref(cls, forget)
+
+
+def _number_of(cls):
+    with _lock:
+        if id(cls) not in _numbers:
+            _set_number(cls, (_engine.get_current(), next(_serial)))
+        return _numbers[id(cls)]
+
+
+def _class_with(number):
+    reference = _classes.get(number)
+    return reference() if reference is not None else None
+
 
 _MADE_ANEW = {'__dict__', '__weakref__', '__module__', '__qualname__', '__slots__',
               '_abc_impl', '__abstractmethods__', '__classcell__', '__slotnames__',
               '__static_attributes__', '__firstlineno__'}
+
+_NEEDED_EARLY = '__orig_bases__', '__type_params__'     # by typing.Generic
+
+_MADE_BY_MEMBERS = {'_value_', '_name_', '__objclass__', '_sort_order_'}
 
 _MADE_BY_ENUM = {'_generate_next_value_', '_member_names_', '_member_map_',
                  '_value2member_map_', '_unhashable_values_', '_hashable_values_',
                  '_unhashable_values_map_', '_member_type_', '_value_repr_',
                  '_use_args_', '_new_member_', '__new__', '_flag_mask_',
                  '_singles_mask_', '_all_bits_', '_inverted_', '_boundary_'}
-
-
-def _number_of(cls):
-    number = _numbers.get(cls)
-    if number is None:
-        number = (_engine.get_current(), next(_serial))
-        number = _numbers.setdefault(cls, number)
-        _classes[number] = cls
-    return number
 
 
 def _is_enum(metaclass):
@@ -84,12 +129,15 @@ def _slots_of(cls):
 
 def reduce_class(cls):
     """A class that cannot be imported."""
-    members = None
+    members = attributes = None
     contents = {name: value for name, value in vars(cls).items()
                 if name not in _MADE_ANEW
                 and not isinstance(value, types.GetSetDescriptorType)}
     if _is_enum(type(cls)):
         members = {name: member._value_ for name, member in cls.__members__.items()}
+        attributes = {name: {key: value for key, value in vars(member).items()
+                             if key not in _MADE_BY_MEMBERS}
+                      for name, member in cls.__members__.items()}
         contents = {name: value for name, value in contents.items()
                     if name not in members and name not in _MADE_BY_ENUM}
     slots = _slots_of(cls)
@@ -97,14 +145,16 @@ def reduce_class(cls):
         if name.startswith('__') and not name.endswith('__'):
             name = f'_{cls.__name__.lstrip("_")}{name}'
         contents.pop(name, None)
+    early = {name: contents[name] for name in _NEEDED_EARLY if name in contents}
     how = (_number_of(cls), type(cls), cls.__name__, cls.__qualname__, cls.__module__,
-           cls.__bases__, slots, members)
-    return make_class, how, contents, None, None, fill_class
+           cls.__bases__, slots, members, early)
+    return make_class, how, (contents, attributes), None, None, fill_class
 
 
-def make_class(number, metaclass, name, qualname, module, bases, slots, members):
+def make_class(number, metaclass, name, qualname, module, bases, slots, members,
+               early):
     """Return the class with that number, made if need be, without its contents."""
-    cls = _classes.get(number)
+    cls = _class_with(number)
     if cls is not None:
         return cls
     namespace = metaclass.__prepare__(name, bases)
@@ -112,28 +162,34 @@ def make_class(number, metaclass, name, qualname, module, bases, slots, members)
     namespace['__qualname__'] = qualname
     if slots is not None:
         namespace['__slots__'] = slots
-    for member, value in (members or {}).items():
-        namespace[member] = value
+    for entry, value in ((members or {}) | early).items():
+        namespace[entry] = value
     cls = metaclass(name, bases, namespace)
-    cls = _classes.setdefault(number, cls)
-    _numbers[cls] = number
-    _unfilled.add(cls)
+    with _lock:
+        if _class_with(number) is not None:     # another thread was faster
+            return _class_with(number)
+        _set_number(cls, number)
+        _unfilled.add(number)
     return cls
 
 
-_unfilled = weakref.WeakSet()
+_unfilled = set()                           # numbers of classes
 
 
-def fill_class(cls, contents):
+def fill_class(cls, state):
     """Give a class its contents, unless it has them already."""
-    if cls not in _unfilled:
+    contents, attributes = state
+    number = _numbers.get(id(cls))
+    if number not in _unfilled:
         return
-    _unfilled.discard(cls)
     for name, value in contents.items():
         type.__setattr__(cls, name, value)
+    for name, values in (attributes or {}).items():
+        vars(cls.__members__[name]).update(values)
     if hasattr(cls, '__abstractmethods__'):
         import abc
         abc.update_abstractmethods(cls)
+    _unfilled.discard(number)
 
 
 # ---- exceptions ----
@@ -148,6 +204,10 @@ class Unsendable:
         return self._text
 
 
+class UnsendableException(Exception):
+    """Stands for a cause, context or member that could not be sent."""
+
+
 class _Checking(threading.local):
     now = False
 
@@ -156,14 +216,14 @@ _checking = _Checking()
 
 
 def _can_be_sent(obj):
-    # Exceptions inside of obj are taken as they are then: else each would be
-    # looked at as often as two to the power of its depth.
+    # What is inside of obj is not looked at by itself then: that would take twice as
+    # long with each level.
     if _checking.now:
         return True
     _checking.now = True
     try:
         _engine.pack(obj, 'obj')
-    except _engine.NotShareableError:
+    except Exception:
         return False
     else:
         return True
@@ -171,57 +231,82 @@ def _can_be_sent(obj):
         _checking.now = False
 
 
+def _show(obj):
+    try:
+        return repr(obj)
+    except Exception:
+        return object.__repr__(obj)
+
+
 def _or_stand_in(obj):
     """The object, or, for what cannot be sent, what shows how it looked."""
-    if isinstance(obj, BaseException):
-        return obj                  # it sees to that itself
-    if type(obj) in (tuple, list):
-        return type(obj)(map(_or_stand_in, obj))
-    if type(obj) is dict:
-        return {_or_stand_in(key): _or_stand_in(value) for key, value in obj.items()}
     if _can_be_sent(obj):
         return obj
+    if isinstance(obj, BaseException):
+        return UnsendableException(_show(obj))
     try:
-        text = repr(obj)
-    except Exception:
-        text = object.__repr__(obj)
-    return Unsendable(text)
+        if type(obj) in (tuple, list):
+            return type(obj)(map(_or_stand_in, obj))
+        if type(obj) is dict:
+            return {_or_stand_in(key): _or_stand_in(value) for key, value in obj.items()}
+    except RecursionError:
+        pass
+    return Unsendable(_show(obj))
+
+
+def _around(exc):
+    return (exc.__cause__, exc.__context__, exc.__suppress_context__,
+            take_traceback(exc.__traceback__),
+            exc.name if isinstance(exc, NameError) else None)       # pickle loses it
 
 
 def reduce_exception(exc):
     """An exception with all that belongs to it."""
+    reduced = exc.__reduce_ex__(5)
+    if isinstance(reduced, str):
+        return reduced
+    make, args, state, items, pairs, setter, *_ = *reduced, None, None, None, None
+    return (make_exception, (make, args, type(exc)), (state, setter, _around(exc)),
+            items, pairs, complete_exception)
+
+
+def reduce_exception_with_stand_ins(exc):
+    """The same after something in there could not be sent."""
     try:
         make, args, state, *_ = *exc.__reduce_ex__(5), None
+        if not (make is type(exc) and isinstance(args, tuple)):
+            raise TypeError
     except Exception:
         make, args, state = type(exc), exc.args, vars(exc)
-    around = (exc.__cause__, exc.__context__, exc.__suppress_context__,
-              take_traceback(exc.__traceback__),
-              exc.name if isinstance(exc, NameError) else None)     # pickle loses it
-    return (make_exception, (make, _or_stand_in(args), type(exc)),
-            (_or_stand_in(state), around), None, None, complete_exception)
+    return (make_exception, (make, tuple(map(_or_stand_in, args)), type(exc)),
+            (_or_stand_in(state), None, tuple(map(_or_stand_in, _around(exc)))), None, None,
+            complete_exception)
 
 
 def make_exception(make, args, cls):
     """Make it as pickle would; or, if that fails, with the same class and args."""
     try:
-        exc = make(*args)
-        if type(exc) is cls:
-            return exc
+        return make(*args)
     except Exception:
-        pass
-    return cls.__new__(cls, *args)
+        return cls.__new__(cls, *args)
 
 
 def complete_exception(exc, how):
-    state, (cause, context, suppress_context, traceback, name) = how
+    state, setter, (cause, context, suppress_context, traceback, name) = how
     if state is not None:
-        exc.__setstate__(state)
-    exc.__cause__ = cause
-    exc.__context__ = context
-    exc.__suppress_context__ = suppress_context
-    exc.__traceback__ = make_traceback(traceback)
-    if name is not None:
-        exc.name = name
+        if setter is not None:
+            setter(exc, state)
+        elif hasattr(exc, '__setstate__'):
+            exc.__setstate__(state)
+        else:
+            vars(exc).update(state)
+    if isinstance(exc, BaseException):
+        exc.__cause__ = cause
+        exc.__context__ = context
+        exc.__suppress_context__ = suppress_context
+        exc.__traceback__ = make_traceback(traceback)
+        if name is not None:
+            exc.name = name
 
 
 # ---- tracebacks ----
@@ -231,7 +316,7 @@ def take_traceback(traceback):
     entries = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
-        positions = itertools.islice(code.co_positions(), traceback.tb_lasti // 2, None)
+        positions = itertools.islice(code.co_positions(), max(traceback.tb_lasti, 0) // 2, None)
         _, end_line, column, end_column = next(positions, (None,) * 4)
         entries.append((code.co_filename, code.co_name, code.co_qualname,
                         traceback.tb_lineno, end_line, column, end_column))

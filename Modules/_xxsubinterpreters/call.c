@@ -216,8 +216,8 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     case RAISED:
         *excinfo = _PyXI_ExcInfoAsObject(&out.excinfo);
         _PyXI_ClearExcInfo(&out.excinfo);
-        if (*excinfo != NULL) {
-            *exception = copy;
+        if (*excinfo != NULL && copy != NULL && PyExceptionInstance_Check(copy)) {
+            *exception = copy;      /* its class may have made anything of it */
         }
         else {
             Py_XDECREF(copy);

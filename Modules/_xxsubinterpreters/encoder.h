@@ -36,6 +36,14 @@ typedef struct {
     PyObject *(*where)(const encoder *, const frame *);
 } frame_kind;
 
+/* How far the encoder is. */
+typedef struct {
+    size_t size;
+    size_t n_kept;
+    size_t n_handles;
+    size_t n_numbered;
+} checkpoint;
+
 struct frame {
     const frame_kind *kind;
     PyObject *obj;                  /* owned */
@@ -48,6 +56,8 @@ struct frame {
     size_t shape;
     int keep;                       /* KEEP or 0 */
     int phase;
+    int guarded;                    /* it can be encoded in another way, see recover() */
+    checkpoint before;              /* if so */
 };
 
 #define SMALL_SIZE 512
@@ -58,8 +68,9 @@ typedef struct {
     PyTypeObject *type;             /* owned; NULL for dicts */
     Py_ssize_t n;
     PyObject **keys;                /* owned, of owned str */
-    int begun;                      /* its definition is being written */
-    int defined;                    /* it is written */
+    int begun;                      /* it has a number, and its definition is begun */
+    int defined;                    /* that is written */
+    size_t number;                  /* in the message */
 } shape;
 
 typedef struct {
@@ -79,6 +90,9 @@ struct encoder {
     _PyObjectMap kept;              /* object -> number + 1, or how often its record
                                        was begun: see begin_record() */
     size_t n_kept;
+    size_t n_unnumbered;            /* objects in there that have no number */
+    int keep_all;                   /* else most with one reference are not kept */
+    int passed_some;                /* of these, so far */
 
     frame *frames;
     size_t depth;
@@ -86,8 +100,10 @@ struct encoder {
 
     shape *shapes;
     size_t n_shapes;
+    size_t n_numbered;              /* shapes that have a number */
     _PyObjectMap plans;             /* type -> how its instances are encoded */
     const char *name;               /* what the path begins with; lent */
+    int begin_anew;                 /* see _PyEncoder_MayRunCode() */
     int uses_slots;                 /* else what is in them is garbage */
     shape_slot slots[SHAPE_SLOTS];  /* by the lowest bits of the signature */
 
@@ -185,16 +201,44 @@ extern progress _PyEncoder_WriteHandle(encoder *enc, int tag, PyObject *obj, int
 
 /* --- numbers of objects ---------------------------------------------------- */
 
-/* Find out whether an object was met before, if it can be met again, which takes
-   a second reference.  COMPLETE means that it was, and a reference to it was
-   written; BEGUN that its record is to be written, with *keep. */
+/* Find out whether an object was met before.  COMPLETE means that it was, and a
+   reference to it was written; BEGUN that its record is to be written, with *keep. */
 extern progress _PyEncoder_Keep(encoder *enc, PyObject *obj, int *keep);
 
+/* The same, but an object that has a single reference, which led here, is not kept: it
+   cannot be met again.  Unless what led here is met again, which is possible inside of
+   objects that have no number yet; or code runs that hands out references: see
+   _PyEncoder_MayRunCode(). */
 static inline progress
 keep_or_refer(encoder *enc, PyObject *obj, int *keep)
 {
+    if (Py_REFCNT(obj) == 1 && !enc->keep_all && enc->n_unnumbered == 0) {
+        enc->passed_some = 1;
+        *keep = 0;
+        return BEGUN;
+    }
+    return _PyEncoder_Keep(enc, obj, keep);
+}
+
+/* The same for what contains nothing: it does no harm to copy it twice. */
+static inline progress
+keep_leaf_or_refer(encoder *enc, PyObject *obj, int *keep)
+{
     *keep = 0;
     return Py_REFCNT(obj) == 1 ? BEGUN : _PyEncoder_Keep(enc, obj, keep);
+}
+
+/* To be called before code is called that may know objects of the graph.  FAILED, without
+   an exception, if some were not kept: then all is to be encoded anew, and kept. */
+static inline progress
+_PyEncoder_MayRunCode(encoder *enc)
+{
+    if (enc->keep_all || !enc->passed_some) {
+        enc->keep_all = 1;
+        return COMPLETE;
+    }
+    enc->begin_anew = 1;
+    return FAILED;
 }
 
 /* The object exists at this point of its record, and gets its number, if it is
@@ -221,12 +265,24 @@ extern frame *_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *ob
 extern progress _PyEncoder_Encode(encoder *enc, PyObject *obj);
 
 /* Find the shape with these keys, which are compared by identity, or make it.  1 and
-   its number; 0 if these are not worth one, or are not all str; -1 with an exception. */
+   its index; 0 if these are not worth one, or are not all str; -1 with an exception. */
 extern int _PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
-                                Py_ssize_t n, size_t *number);
+                                Py_ssize_t n, size_t *index);
+
+/* The number of a shape, which gets one now if it has none. */
+static inline size_t
+shape_number(encoder *enc, size_t index)
+{
+    shape *s = &enc->shapes[index];
+    if (!s->begun) {
+        s->begun = 1;
+        s->number = enc->n_numbered++;
+    }
+    return s->number;
+}
 
 /* Write the definition of a shape, but for its class. */
-extern int _PyEncoder_DefineShape(encoder *enc, size_t number);
+extern int _PyEncoder_DefineShape(encoder *enc, size_t index);
 
 #define MOST_SHAPED_KEYS 32         /* more than instances share */
 
@@ -257,6 +313,17 @@ extern progress _PyEncoder_Global(encoder *enc, PyObject *obj, PyObject *name, i
 /* Continue the frame of _PyEncoder_Parts() of which `phase` says how many parts make the
    object, which gets its number after them. */
 extern progress _PyEncoder_GoOnWithReduced(encoder *enc, frame *f);
+
+/* After a failure: whether it was because something cannot be sent. */
+static inline int
+_PyEncoder_MayRecover(encoder *enc)
+{
+    return !enc->begin_anew && PyErr_ExceptionMatches(PyExc_Exception)
+           && !PyErr_ExceptionMatches(PyExc_MemoryError);
+}
+
+/* An exception again, with stand-ins for what cannot be sent. */
+extern progress _PyEncoder_ExceptionAgain(encoder *enc, PyObject *obj, int keep);
 
 /* 1 if a type that is not built in has objects that can be sent, as far as one can tell
    from the type; 0 if not; -1 with an exception. */

@@ -652,16 +652,18 @@ finish_tuple(decoder *dec, decoder_frame *f)
 static PyObject *
 finish_set(decoder *dec, decoder_frame *f)
 {
-    int frozen = (f->tag & TAG_MASK) == TAG_FROZENSET;
-    PyObject *set = f->obj != NULL ? Py_NewRef(f->obj)
-                    : frozen ? PyFrozenSet_New(NULL) : PySet_New(NULL);
+    PyObject *set = f->obj != NULL ? Py_NewRef(f->obj) : PySet_New(NULL);
     for (size_t i = f->base; set != NULL && i < dec->used; i++) {
-        if (PySet_Add(set, dec->stack[i]) < 0) {    /* a frozenset is new, so it may */
+        if (PySet_Add(set, dec->stack[i]) < 0) {
             Py_CLEAR(set);
         }
     }
     _PyDecoder_Drop(dec, f->base);
-    return frozen ? number_at_end(dec, f->tag, set) : set;
+    if (set != NULL && (f->tag & TAG_MASK) == TAG_FROZENSET) {
+        Py_SETREF(set, PyFrozenSet_New(set));
+        return number_at_end(dec, f->tag, set);
+    }
+    return set;
 }
 
 static PyObject *

@@ -79,16 +79,25 @@ bring_global(PyObject *namespace, PyObject *brought, PyObject *name, PyObject *v
 static int
 bring_globals(decoder *dec, PyFunctionObject *func, PyObject *globals)
 {
-    PyObject *all = dec->state->brought_globals, *brought;
-    int r = PyDict_GetItemRef(all, func->func_module, &brought);
+    PyObject *all = dec->state->brought_globals, *module, *brought = NULL;
+    int r = PyDict_GetItemStringRef(func->func_globals, "__name__", &module);
+    if (r == 0) {
+        return 0;                   /* somebody takes that module apart */
+    }
+    r = r > 0 ? PyDict_GetItemRef(all, module, &brought) : -1;
     if (r == 0) {
         brought = PyDict_New();
-        r = brought != NULL ? PyDict_SetItem(all, func->func_module, brought) : -1;
+        r = brought != NULL ? PyDict_SetItem(all, module, brought) : -1;
     }
+    Py_XDECREF(module);
     PyObject *name, *value;
     Py_ssize_t i = 0;
     while (r >= 0 && PyDict_Next(globals, &i, &name, &value)) {
+        Py_INCREF(name);
+        Py_INCREF(value);
         r = bring_global(func->func_globals, brought, name, value);
+        Py_DECREF(name);
+        Py_DECREF(value);
     }
     Py_XDECREF(brought);
     return r < 0 ? -1 : 0;
@@ -145,8 +154,8 @@ static int
 complete_function(decoder *dec, PyObject *func, PyObject **parts)
 {
     static const char *const attributes[] = {
-        "__name__", "__qualname__", "__defaults__", "__kwdefaults__", NULL, NULL,
-        "__annotations__",
+        "__name__", "__qualname__", "__doc__", "__type_params__", "__defaults__",
+        "__kwdefaults__", NULL, NULL, "__annotations__",
     };
     for (int i = 0; i < (int)Py_ARRAY_LENGTH(attributes); i++) {
         if (attributes[i] != NULL && parts[i] != Py_None
@@ -155,7 +164,7 @@ complete_function(decoder *dec, PyObject *func, PyObject **parts)
             return -1;
         }
     }
-    PyObject *closure = parts[4], *dict = parts[5], *globals = parts[7];
+    PyObject *closure = parts[6], *dict = parts[7], *globals = parts[9];
     Py_ssize_t n_free = count_free(func);
     if (closure == Py_None ? n_free != 0
         : !PyTuple_CheckExact(closure) || PyTuple_GET_SIZE(closure) != n_free)

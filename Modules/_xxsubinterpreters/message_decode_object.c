@@ -143,6 +143,7 @@ way_of(decoder *dec, PyTypeObject *type)
     if ((type->tp_flags & Py_TPFLAGS_IS_ABSTRACT)
         || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
         || type->tp_getattro != PyObject_GenericGetAttr
+        || !_PyMessage_HasPlainDict(type)
         || _PyType_Lookup(type, dec->state->setstate_name) != NULL)
     {
         return CALLED;
@@ -194,16 +195,24 @@ static int
 learn_places(decoder_shape *s, PyObject *obj)
 {
     PyDictValues *inside = _PyObject_InlineValues(obj);
+    PyDictKeysObject *shared = ((PyHeapTypeObject *)s->type)->ht_cached_keys;
     Py_ssize_t n = PyTuple_GET_SIZE(s->keys);
     if (!inside->valid || inside->size != n) {
         return 0;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        /* Other code may have found the object, and set attributes. */
+        Py_ssize_t ix = get_insertion_order_array(inside)[i];
+        if (DK_UNICODE_ENTRIES(shared)[ix].me_key != PyTuple_GET_ITEM(s->keys, i)) {
+            return 0;
+        }
     }
     if (s->places == NULL && (s->places = PyMem_Malloc(n > 0 ? n : 1)) == NULL) {
         PyErr_NoMemory();
         return -1;
     }
     memcpy(s->places, get_insertion_order_array(inside), n);
-    s->shared = ((PyHeapTypeObject *)s->type)->ht_cached_keys;
+    s->shared = shared;
     return 0;
 }
 
@@ -287,9 +296,6 @@ begin_values(decoder *dec, decoder_frame *f, PyObject **obj)
     }
     f->remaining = PyTuple_GET_SIZE(s->keys);
     if (again || f->remaining == 0) {
-        if (!again && finish_attributes(dec, f) < 0) {
-            return -1;
-        }
         *obj = Py_NewRef(f->obj);
         return 1;
     }
@@ -351,6 +357,9 @@ append_all(PyObject *obj, PyObject *items)
         return -1;
     }
     PyObject *method;
+    if (PyList_GET_SIZE(items) == 0) {
+        return 0;
+    }
     int r = PyObject_GetOptionalAttrString(obj, "extend", &method);
     if (r < 0) {
         return -1;

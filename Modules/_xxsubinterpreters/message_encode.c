@@ -164,6 +164,7 @@ _PyEncoder_Keep(encoder *enc, PyObject *obj, int *keep)
     *keep = TAG_KEEP;
     if (entry->value == 0) {
         entry->value = BEGUN_ONCE;
+        enc->n_unnumbered++;
         return BEGUN;
     }
     if (entry->value < BEGUN_TOO_OFTEN) {
@@ -187,6 +188,7 @@ _PyEncoder_Number(encoder *enc, PyObject *obj, int keep, size_t start)
     assert(entry != NULL);
     if (entry->value >= BEGUN_TOO_OFTEN) {
         entry->value = ++enc->n_kept;
+        enc->n_unnumbered--;
         return BEGUN;
     }
     unsigned char *tag = &enc->data[start];
@@ -306,7 +308,7 @@ static inline progress
 encode_str(encoder *enc, PyObject *obj)
 {
     int keep;
-    progress p = keep_or_refer(enc, obj, &keep);
+    progress p = keep_leaf_or_refer(enc, obj, &keep);
     if (p != BEGUN) {
         return p;
     }
@@ -777,7 +779,7 @@ add_shape(encoder *enc, PyTypeObject *type, PyObject *const *keys, Py_ssize_t n)
 
 int
 _PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
-                     Py_ssize_t n, size_t *number)
+                     Py_ssize_t n, size_t *index)
 {
     if ((n == 0 && type == NULL) || n > MOST_SHAPED_KEYS) {
         return 0;
@@ -791,7 +793,7 @@ _PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
     if (slot->shape > 0 && slot->signature == signature
         && has_shape(&enc->shapes[slot->shape - 1], type, keys, n))
     {
-        *number = slot->shape - 1;
+        *index = slot->shape - 1;
         return 1;
     }
     /* What is met once is perhaps not met again. */
@@ -811,7 +813,7 @@ _PyEncoder_FindShape(encoder *enc, PyTypeObject *type, PyObject *const *keys,
         return -1;
     }
     *slot = (shape_slot){signature, enc->n_shapes};
-    *number = enc->n_shapes - 1;
+    *index = enc->n_shapes - 1;
     return 1;
 }
 
@@ -830,9 +832,9 @@ clear_shapes(encoder *enc)
 }
 
 int
-_PyEncoder_DefineShape(encoder *enc, size_t number)
+_PyEncoder_DefineShape(encoder *enc, size_t index)
 {
-    shape *s = &enc->shapes[number];
+    shape *s = &enc->shapes[index];
     if (write_size(enc, s->n) < 0) {
         return -1;
     }
@@ -875,29 +877,32 @@ static const frame_kind shaped_dict_kind = {go_on_with_shaped_dict, where_shaped
 static progress
 encode_dict(encoder *enc, PyObject *obj, int keep)
 {
-    (void)_PyEncoder_Number(enc, obj, keep, 0);
     Py_ssize_t n;
     const PyDictUnicodeEntry *entries = dense_entries(obj, &n);
     if (entries == NULL || n > MOST_SHAPED_KEYS) {
+        (void)_PyEncoder_Number(enc, obj, keep, 0);
         return begin(enc, TAG_DICT, obj, keep, PyDict_GET_SIZE(obj), &dict_kind);
     }
     PyObject *keys[MOST_SHAPED_KEYS];
     for (Py_ssize_t i = 0; i < n; i++) {
         keys[i] = entries[i].me_key;
     }
-    size_t number;
-    int r = _PyEncoder_FindShape(enc, NULL, keys, n, &number);
+    size_t index;
+    int r = _PyEncoder_FindShape(enc, NULL, keys, n, &index);
     if (r <= 0) {
+        (void)_PyEncoder_Number(enc, obj, keep, 0);
         return r < 0 ? FAILED : begin(enc, TAG_DICT, obj, keep, n, &dict_kind);
     }
-    if (begin(enc, TAG_SHAPED_DICT, obj, keep, number, &shaped_dict_kind) == FAILED
-        || (!enc->shapes[number].defined && _PyEncoder_DefineShape(enc, number) < 0))
+    if (begin(enc, TAG_SHAPED_DICT, obj, keep, shape_number(enc, index),
+              &shaped_dict_kind) == FAILED
+        || (!enc->shapes[index].defined && _PyEncoder_DefineShape(enc, index) < 0))
     {
         return FAILED;
     }
+    (void)_PyEncoder_Number(enc, obj, keep, 0);     /* its keys came first */
     frame *f = &enc->frames[enc->depth - 1];
     f->n = n;
-    f->shape = number;
+    f->shape = index;
     return BEGUN;
 }
 
@@ -1121,18 +1126,93 @@ _PyEncoder_Encode(encoder *enc, PyObject *obj)
     return encode(enc, obj);
 }
 
+/* Forget what was written, and which objects and shapes were met, since then. */
+static void
+roll_back(encoder *enc, const checkpoint *before)
+{
+    enc->size = before->size;
+    while (enc->n_handles > before->n_handles) {
+        struct handle *handle = &enc->handles[--enc->n_handles];
+        handle->release(handle->ptr);
+    }
+    for (size_t i = 0; i < enc->n_shapes; i++) {
+        shape *s = &enc->shapes[i];
+        if (s->begun && s->number >= before->n_numbered) {
+            s->begun = s->defined = 0;
+        }
+    }
+    enc->n_numbered = before->n_numbered;
+    for (size_t i = 0; i < enc->kept.size; i++) {
+        _PyObjectMapEntry *entry = &enc->kept.entries[i];
+        if (entry->value > before->n_kept) {
+            entry->value = 0;
+        }
+    }
+    enc->n_kept = before->n_kept;
+    enc->n_unnumbered = 0;
+    for (size_t i = 0; i < enc->depth; i++) {
+        frame *f = &enc->frames[i];
+        _PyObjectMapEntry *entry = f->keep ? _PyObjectMap_Find(&enc->kept, f->obj) : NULL;
+        if (entry != NULL && entry->value == 0) {
+            entry->value = BEGUN_ONCE;
+            enc->n_unnumbered++;
+        }
+    }
+}
+
+/* After a failure: encode the innermost of the exceptions that are being encoded in
+   another way, if it was because something cannot be sent. */
+static progress
+recover(encoder *enc)
+{
+    size_t i = enc->depth;
+    while (i > 0 && !enc->frames[i - 1].guarded) {
+        i--;
+    }
+    if (i == 0 || !_PyEncoder_MayRecover(enc)) {
+        return FAILED;
+    }
+    PyErr_Clear();
+    frame *f = &enc->frames[i - 1];
+    PyObject *exc = Py_NewRef(f->obj);
+    int keep = f->keep;
+    checkpoint before = f->before;
+    while (enc->depth >= i) {
+        pop_frame(enc);
+    }
+    roll_back(enc, &before);
+    if (keep) {
+        _PyObjectMap_Find(&enc->kept, exc)->value = BEGUN_ONCE;
+        enc->n_unnumbered++;
+    }
+    progress p = _PyEncoder_ExceptionAgain(enc, exc, keep);
+    Py_DECREF(exc);
+    return p;
+}
+
 static int
 encode_all(encoder *enc, PyObject *obj)
 {
     progress p = encode(enc, obj);
-    while (p != FAILED && enc->depth > 0) {
-        frame *f = &enc->frames[enc->depth - 1];
-        p = f->kind->go_on(enc, f);
-        if (p == COMPLETE) {
-            pop_frame(enc);
+    for (;;) {
+        if (p == FAILED) {
+            size_t depth = enc->depth;
+            p = recover(enc);
+            if (p == FAILED && enc->depth == depth) {
+                return -1;          /* there was nothing to be done */
+            }
+        }
+        else if (enc->depth == 0) {
+            return 0;
+        }
+        else {
+            frame *f = &enc->frames[enc->depth - 1];
+            p = f->kind->go_on(enc, f);
+            if (p == COMPLETE) {
+                pop_frame(enc);
+            }
         }
     }
-    return p == FAILED ? -1 : 0;
 }
 
 static _PyMessage *
@@ -1159,48 +1239,54 @@ new_message(encoder *enc)
         .handles = enc->handles,
         .n_handles = enc->n_handles,
         .n_kept = enc->n_kept,
-        .n_shapes = enc->n_shapes,
+        .n_shapes = enc->n_numbered,
     };
     return message;
+}
+
+/* Release everything but what new_message() took over. */
+static void
+clear_encoder(encoder *enc, int failed)
+{
+    while (enc->depth > 0) {
+        pop_frame(enc);
+    }
+    PyMem_Free(enc->frames);
+    _PyObjectMap_Clear(&enc->kept);
+    _PyObjectMap_Clear(&enc->plans);
+    clear_shapes(enc);
+    if (failed) {
+        for (size_t i = 0; i < enc->n_handles; i++) {
+            enc->handles[i].release(enc->handles[i].ptr);
+        }
+        PyMem_RawFree(enc->handles);
+        if (enc->data != enc->small) {
+            PyMem_RawFree(enc->data);
+        }
+    }
 }
 
 _PyMessage *
 _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 {
     encoder enc;                    /* `small` and `slots` stay as they are */
-    memset(&enc, 0, offsetof(encoder, slots));
-    enc.state = state;
-    enc.data = enc.small;
-    enc.allocated = SMALL_SIZE;
-    enc.name = name;
-
-    _PyMessage *message = NULL;
-    if (encode_all(&enc, obj) == 0) {
-        message = new_message(&enc);
+    for (int keep_all = 0; ; keep_all = 1) {
+        memset(&enc, 0, offsetof(encoder, slots));
+        enc.state = state;
+        enc.data = enc.small;
+        enc.allocated = SMALL_SIZE;
+        enc.name = name;
+        enc.keep_all = keep_all;
+        _PyMessage *message = encode_all(&enc, obj) == 0 ? new_message(&enc) : NULL;
+        /* What follows may run code; the exception is kept aside. */
+        PyObject *exc = PyErr_GetRaisedException();
+        clear_encoder(&enc, message == NULL);
+        if (!enc.begin_anew) {
+            PyErr_SetRaisedException(exc);
+            return message;
+        }
+        assert(exc == NULL && !keep_all);
     }
-
-    /* What follows may run code; the exception is kept aside. */
-    PyObject *exc = PyErr_GetRaisedException();
-    while (enc.depth > 0) {
-        pop_frame(&enc);
-    }
-    PyMem_Free(enc.frames);
-    _PyObjectMap_Clear(&enc.kept);
-    _PyObjectMap_Clear(&enc.plans);
-    clear_shapes(&enc);
-    if (message != NULL) {
-        assert(exc == NULL);
-        return message;
-    }
-    for (size_t i = 0; i < enc.n_handles; i++) {
-        enc.handles[i].release(enc.handles[i].ptr);
-    }
-    PyErr_SetRaisedException(exc);
-    PyMem_RawFree(enc.handles);
-    if (enc.data != enc.small) {
-        PyMem_RawFree(enc.data);
-    }
-    return NULL;
 }
 
 int

@@ -93,7 +93,8 @@ collect_globals(PyCodeObject *code, PyObject *globals, PyObject *used)
         unsigned int arg = extended << 8 | ops[i + 1];
         extended = ops[i] == EXTENDED_ARG ? arg : 0;
         Py_ssize_t index = ops[i] == LOAD_GLOBAL ? (Py_ssize_t)(arg >> 1)
-                           : ops[i] == LOAD_NAME ? (Py_ssize_t)arg : -1;
+                           : ops[i] == LOAD_NAME || ops[i] == LOAD_FROM_DICT_OR_GLOBALS
+                           ? (Py_ssize_t)arg : -1;
         if (index < 0 || index >= PyTuple_GET_SIZE(code->co_names)) {
             continue;
         }
@@ -123,9 +124,8 @@ done:
 /* 1 if the receiver finds the globals of the function by an import of its module;
    -1 on errors. */
 static int
-finds_globals(PyFunctionObject *func)
+finds_globals(PyFunctionObject *func, PyObject *name)
 {
-    PyObject *name = func->func_module;
     if (PyUnicode_EqualToUTF8(name, "__main__")) {
         return 0;
     }
@@ -151,8 +151,8 @@ finds_globals(PyFunctionObject *func)
 
 /* As message_format.h has them. */
 static const char *const part_names[FUNCTION_PARTS] = {
-    ".__module__", "", ".__code__", ".__name__", ".__qualname__", ".__defaults__",
-    ".__kwdefaults__", ".__closure__", ".__dict__", ".__annotations__", ".__globals__",
+    ".__module__", "", ".__code__", ".__name__", ".__qualname__", ".__doc__",
+    ".__type_params__", ".__defaults__", ".__kwdefaults__", ".__closure__", ".__dict__", ".__annotations__", ".__globals__",
 };
 
 static PyObject *
@@ -170,9 +170,9 @@ or_none(PyObject *obj)
 }
 
 static PyObject *
-function_parts(PyFunctionObject *func)
+function_parts(PyFunctionObject *func, PyObject *module, PyObject *code)
 {
-    int found = finds_globals(func);
+    int found = finds_globals(func, module);
     if (found < 0) {
         return NULL;
     }
@@ -180,22 +180,22 @@ function_parts(PyFunctionObject *func)
     if (globals == NULL) {
         return NULL;
     }
-    if (!found && collect_globals((PyCodeObject *)func->func_code, func->func_globals,
-                                  globals) < 0)
-    {
+    if (!found && collect_globals((PyCodeObject *)code, func->func_globals, globals) < 0) {
         Py_DECREF(globals);
         return NULL;
     }
     PyObject *annotations = PyFunction_GetAnnotations((PyObject *)func);    /* borrowed */
+    PyObject *dict = func->func_dict != NULL ? PyDict_Copy(func->func_dict) : NULL;
     PyObject *parts = NULL;
     if (!PyErr_Occurred()) {
-        parts = PyTuple_Pack(FUNCTION_PARTS, func->func_module,
-                             found ? Py_False : Py_True, func->func_code, func->func_name,
-                             func->func_qualname, or_none(func->func_defaults),
+        parts = PyTuple_Pack(FUNCTION_PARTS, module, found ? Py_False : Py_True, code,
+                             func->func_name, func->func_qualname, or_none(func->func_doc),
+                             or_none(func->func_typeparams), or_none(func->func_defaults),
                              or_none(func->func_kwdefaults),
-                             or_none(func->func_closure), or_none(func->func_dict),
+                             or_none(func->func_closure), or_none(dict),
                              or_none(annotations), globals);
     }
+    Py_XDECREF(dict);
     Py_DECREF(globals);
     return parts;
 }
@@ -208,7 +208,14 @@ encode_by_code(encoder *enc, PyObject *obj, int keep)
     if (func->func_module == NULL || !PyUnicode_CheckExact(func->func_module)) {
         return _PyEncoder_Refuse(enc, obj);
     }
-    PyObject *parts = function_parts(func);
+    if (_PyEncoder_MayRunCode(enc) == FAILED) {
+        return FAILED;
+    }
+    /* Code that runs may replace these. */
+    PyObject *module = Py_NewRef(func->func_module), *code = Py_NewRef(func->func_code);
+    PyObject *parts = function_parts(func, module, code);
+    Py_DECREF(module);
+    Py_DECREF(code);
     if (_PyEncoder_Parts(enc, TAG_FUNCTION, obj, keep, parts, &function_kind) == FAILED) {
         return FAILED;
     }

@@ -153,6 +153,7 @@ _PyEncoder_Module(encoder *enc, PyObject *obj, int keep)
 
 enum plan {
     BY_REDUCE = 1,                  /* as pickle does */
+    BY_COPYREG,                     /* so, too, by a function that is registered there */
     BY_ATTRIBUTES,                  /* so, too; there is nothing else to it */
     AS_AST,                         /* so, too, if all fields are there */
     BY_CLASS,                       /* they are classes */
@@ -160,6 +161,7 @@ enum plan {
     BY_REGISTRY,                    /* as was registered with interpreters.register() */
     BY_TRANSFER,                    /* as their method __transfer__() says */
     AS_EXCEPTION,                   /* by functions of Lib/_interpreters_reduce.py */
+    AS_EXCEPTION_AGAIN,
     AS_OF_DATACLASSES,
     AS_PART_OF_CLASS,
 };
@@ -201,7 +203,8 @@ has_only_attributes(_xxsub_state *state, PyTypeObject *type)
         || type->tp_new != PyBaseObject_Type.tp_new
         || type->tp_itemsize != 0
         || type->tp_basicsize > PyBaseObject_Type.tp_basicsize
-        || type->tp_getattro != PyObject_GenericGetAttr)
+        || type->tp_getattro != PyObject_GenericGetAttr
+        || !_PyMessage_HasPlainDict(type))
     {
         return 0;
     }
@@ -307,7 +310,7 @@ make_plan(_xxsub_state *state, PyTypeObject *type)
     r = find_in_copyreg(state, type, &function);
     if (r != 0) {
         Py_XDECREF(function);
-        return r < 0 ? -1 : BY_REDUCE;
+        return r < 0 ? -1 : BY_COPYREG;
     }
     if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) {
         return BY_CLASS;
@@ -511,6 +514,23 @@ go_on_with_instance(encoder *enc, frame *f)
 
 static const frame_kind instance_kind = {go_on_with_instance, where_attribute};
 
+/* Whether attributes with these names are all there is to say about an object. */
+static int
+is_all(encoder *enc, PyTypeObject *type, PyObject *const *names, Py_ssize_t n,
+       enum plan plan)
+{
+    /* An attribute of the instance goes before the method of the class. */
+    for (Py_ssize_t i = 0; i < n; i++) {
+        for (PyObject **name = enc->state->reduce_names; *name != NULL; name++) {
+            int r = PyObject_RichCompareBool(names[i], *name, Py_EQ);
+            if (r != 0) {
+                return r < 0 ? -1 : 0;
+            }
+        }
+    }
+    return plan == AS_AST ? has_all_fields(type, names, n) : 1;
+}
+
 /* BEGUN, COMPLETE (0) if there is no shape for it, or FAILED. */
 static progress
 encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
@@ -523,26 +543,21 @@ encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
     for (Py_ssize_t i = 0; i < a.n; i++) {
         names[i] = attribute(&a, i, &value);
     }
-    size_t number;
-    int r = _PyEncoder_FindShape(enc, Py_TYPE(obj), names, a.n, &number);
+    size_t index;
+    int r = _PyEncoder_FindShape(enc, Py_TYPE(obj), names, a.n, &index);
     if (r <= 0) {
         return r < 0 ? FAILED : COMPLETE;
     }
-    shape *s = &enc->shapes[number];
-    int known = s->defined;
-    if (!known && s->begun) {
-        return COMPLETE;            /* an instance inside its class */
-    }
-    if (!known && plan == AS_AST) {
-        int all = has_all_fields(Py_TYPE(obj), names, a.n);
-        if (all <= 0) {
-            return all < 0 ? FAILED : COMPLETE;
+    int known = enc->shapes[index].defined;
+    if (!known) {
+        /* It may also be an instance inside its class. */
+        r = enc->shapes[index].begun ? 0 : is_all(enc, Py_TYPE(obj), names, a.n, plan);
+        if (r <= 0) {
+            return r < 0 ? FAILED : COMPLETE;
         }
-        s = &enc->shapes[number];
     }
-    s->begun = 1;
     size_t start = enc->size;
-    if (write_head(enc, TAG_INSTANCE | keep, number) < 0) {
+    if (write_head(enc, TAG_INSTANCE | keep, shape_number(enc, index)) < 0) {
         return FAILED;
     }
     frame *f = _PyEncoder_Push(enc, &instance_kind, obj, keep, start);
@@ -550,7 +565,7 @@ encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
         return FAILED;
     }
     f->n = a.n;
-    f->shape = number;
+    f->shape = index;
     f->phase = known ? ATTRIBUTES : CLASS;
     if (known) {
         (void)_PyEncoder_Number(enc, obj, keep, start);
@@ -691,7 +706,10 @@ parts_of(PyObject *reduced, int *tag, int *flags, int *n_first)
         r = PyList_Append(parts, function);
     }
     if (r == 0) {
-        r = PyList_Append(parts, args);
+        /* A plain tuple, if it is of a subclass. */
+        args = PyTuple_GetSlice(args, 0, PyTuple_GET_SIZE(args));
+        r = args != NULL ? PyList_Append(parts, args) : -1;
+        Py_XDECREF(args);
     }
     if (r == 0 && items != NULL) {
         *flags |= PART_ITEMS;
@@ -771,6 +789,8 @@ call_reduce(encoder *enc, PyObject *obj, enum plan plan)
         return call_helper("reduce_class", obj);
     case AS_EXCEPTION:
         return call_helper("reduce_exception", obj);
+    case AS_EXCEPTION_AGAIN:
+        return call_helper("reduce_exception_with_stand_ins", obj);
     case AS_OF_DATACLASSES:
         return call_helper("reduce_of_dataclasses", obj);
     case AS_PART_OF_CLASS:
@@ -810,18 +830,35 @@ refuse_or_fail(encoder *enc, PyObject *obj)
            ? _PyEncoder_Refuse(enc, obj) : FAILED;
 }
 
+/* Whether only C code of the base says how to copy objects of a type, which knows nothing
+   of the graph but what is in them. */
+static int
+is_trusted(const PyTypeObject *type, enum plan plan)
+{
+    return plan == BY_REDUCE && (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+                                 || type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+}
+
 static progress
 encode_by_reduce(encoder *enc, PyObject *obj, int keep, enum plan plan)
 {
+    if (!is_trusted(Py_TYPE(obj), plan) && _PyEncoder_MayRunCode(enc) == FAILED) {
+        return FAILED;
+    }
     PyObject *reduced = call_reduce(enc, obj, plan);
     if (reduced == NULL) {
         return refuse_or_fail(enc, obj);
     }
     progress p;
-    if (PyUnicode_CheckExact(reduced)) {
-        p = _PyEncoder_Global(enc, obj, reduced, keep);
+    if (PyUnicode_Check(reduced)) {
+        PyObject *name = PyUnicode_FromObject(reduced);
+        p = name != NULL ? _PyEncoder_Global(enc, obj, name, keep) : FAILED;
+        Py_XDECREF(name);
         if (p == BEGUN) {
-            p = _PyEncoder_Refuse(enc, obj);
+            Py_SETREF(reduced, call_helper("reduce_unnamed", obj));
+            p = reduced == NULL ? refuse_or_fail(enc, obj)
+                : PyTuple_Check(reduced) ? encode_reduced(enc, obj, reduced, keep)
+                : _PyEncoder_Refuse(enc, obj);
         }
     }
     else if (PyTuple_Check(reduced)) {
@@ -835,7 +872,31 @@ encode_by_reduce(encoder *enc, PyObject *obj, int keep, enum plan plan)
         bad_reduce("__reduce__ must return a string or tuple");
         p = _PyEncoder_Refuse(enc, obj);
     }
-    Py_DECREF(reduced);
+    Py_XDECREF(reduced);
+    return p;
+}
+
+
+progress
+_PyEncoder_ExceptionAgain(encoder *enc, PyObject *obj, int keep)
+{
+    return encode_by_reduce(enc, obj, keep, AS_EXCEPTION_AGAIN);
+}
+
+static progress
+encode_exception(encoder *enc, PyObject *obj, int keep)
+{
+    checkpoint before = {enc->size, enc->n_kept, enc->n_handles, enc->n_numbered};
+    progress p = encode_by_reduce(enc, obj, keep, AS_EXCEPTION);
+    if (p == FAILED && _PyEncoder_MayRecover(enc)) {
+        PyErr_Clear();
+        return _PyEncoder_ExceptionAgain(enc, obj, keep);
+    }
+    if (p == BEGUN) {
+        frame *f = &enc->frames[enc->depth - 1];
+        f->guarded = 1;
+        f->before = before;
+    }
     return p;
 }
 
@@ -883,6 +944,8 @@ _PyEncoder_Object(encoder *enc, PyObject *obj, int keep)
     }
     case BY_CLASS:
         return encode_class(enc, obj, keep);
+    case AS_EXCEPTION:
+        return encode_exception(enc, obj, keep);
     case BY_HANDLE:
         return _PyEncoder_Interpreter(enc, obj, keep);
     default:

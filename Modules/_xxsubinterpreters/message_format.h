@@ -29,6 +29,7 @@
 #define Py_XXSUBINTERPRETERS_MESSAGE_FORMAT_H
 
 #include "Python.h"
+#include "pycore_runtime.h"       // _Py_ID()
 #include "channel.h"
 
 enum tag {
@@ -97,9 +98,10 @@ enum {
 };
 
 /* What a function is made from: the name of its module; whether it brings along the
-   globals it uses, or finds them in that module; its code.  What it is given then, or None: name, qualified name, defaults, keyword defaults, closure,
-   attributes, annotations, globals. */
-enum { FUNCTION_FIRST = 3, FUNCTION_PARTS = 11 };
+   globals it uses, or finds them in that module; its code.  What it is given then, or
+   None: name, qualified name, document, type parameters, defaults, keyword defaults,
+   closure, attributes, annotations, globals. */
+enum { FUNCTION_FIRST = 3, FUNCTION_PARTS = 13 };
 
 /* A code object.  Not among the records, since what is wrong in there could not be told
    from code that does wrong. */
@@ -143,6 +145,14 @@ extern PyObject *_PyMessage_TakeLarge(PyObject *copy);
 /* The class of Interpreter objects, which are written in Python, as a new reference; NULL
    without an exception if nobody imported it. */
 extern PyObject *_PyMessage_InterpreterClass(void);
+
+/* Whether the __dict__ of an object is the dict that it has: its class may say otherwise. */
+static inline int
+_PyMessage_HasPlainDict(PyTypeObject *type)
+{
+    PyObject *descriptor = _PyType_Lookup(type, &_Py_ID(__dict__));
+    return descriptor != NULL && Py_IS_TYPE(descriptor, &PyGetSetDescr_Type);
+}
 
 /* Look up the names in a qualified name, one after the other, beginning with `obj`.  1
    with a new reference in *found; 0, or -1 with an exception, and NULL. */

@@ -97,6 +97,62 @@ class FunctionTests(CopyCase):
         self.assertEqual(copy.attribute, [1])
         self.assertEqual(copy.__doc__, 'Document.')
 
+    def test_documents_and_globals_of_class_bodies(self):
+        run_main('''
+            import interpreters
+            G = 3
+            def f():
+                class A[T]:
+                    size = G
+                    type X = list[G]
+                return A.size, A.X.__value__
+            f.__doc__ = 'set later'
+            interp = interpreters.create()
+            print(interp.call(f), interp.call(lambda g: g.__doc__, f))
+            interp.close()
+            ''', '(3, list[3]) set later')
+
+    def test_type_parameters(self):
+        run_main('''
+            import interpreters
+            def first[T: int](items: list[T]) -> T:
+                return items[0]
+            class Box[T]:
+                def __init__(self, content: T):
+                    self.content = content
+            interp = interpreters.create()
+            print(interp.call(first, [1]), interp.call(lambda: Box[int]('x').content),
+                  interp.call(lambda f: f.__type_params__[0].__bound__, first))
+            interp.close()
+            ''', "1 x <class 'int'>")
+
+    def test_what_is_changed_while_it_is_sent(self):
+        namespace = {'__name__': 'only_here'}
+        exec('def f(): return G', namespace)
+        f = namespace['f']
+        class Evil(str):
+            def __hash__(self):
+                return hash('G')
+            def __eq__(self, other):
+                if armed:
+                    f.__code__ = (lambda: 1).__code__
+                    del f.__module__
+                    armed.clear()
+                return False
+        armed = []
+        namespace[Evil('x')] = 1
+        namespace['G'] = 2
+        armed.append(True)
+        self.assertEqual(self.copy(f)(), 2)
+        self.assertEqual((armed, f()), ([], 1))
+
+    def test_a_module_name_that_is_deleted_while_it_is_received(self):
+        namespace = {'__name__': 'only_here', 'G': 1}
+        exec('def f(x=None): return G', namespace)
+        f = namespace['f']
+        f.__defaults__ = DeletesModule(f),
+        self.assertEqual(self.copy(f)(), 1)
+
     def test_decorated(self):
         @functools.cache
         def cached(n):
@@ -220,6 +276,15 @@ class Caller:
             self.outcome = type(exc).__name__
 
 
+class DeletesModule:
+
+    def __init__(self, function):
+        self.function = function
+
+    def __setstate__(self, state):
+        del state['function'].__module__
+
+
 class ClassTests(CopyCase):
 
     def test_a_class_is_one_class_wherever_it_goes(self):
@@ -329,6 +394,25 @@ class ClassTests(CopyCase):
         got = self.interp.call(lambda p: (p.x, type(p)(5)), Point(1, 2))
         self.assertEqual(got, (1, (5, 0)))
         self.assertIs(type(got[1]), Point)
+
+    def test_what_enum_members_have(self):
+        class Local(enum.Enum):
+            A = 1, 'one'
+            B = 2, 'two'
+            def __init__(self, number, label):
+                self.label = label
+        Local.A.extra = [1]
+        self.assertEqual(self.interp.call(lambda c: (c.A.label, c.B.label, c.A.extra, c.A.value),
+                                          Local), ('one', 'two', [1], (1, 'one')))
+
+    def test_classes_that_are_equal(self):
+        class Meta(type):
+            def __eq__(cls, other):
+                return True
+            def __hash__(cls):
+                return 1
+        a, b = Meta('A', (), {'n': 1}), Meta('B', (), {'n': 2})
+        self.assertEqual(self.interp.call(lambda a, b: (a.n, b.n, a is b), a, b), (1, 2, False))
 
     def test_metaclasses(self):
         class Meta(type):

@@ -29,6 +29,55 @@ class Reduced(Exception):
         return make_reduced, (self.code,), {'more': 1}
 
 
+class Translated(Exception):
+
+    def __reduce__(self):
+        return ValueError, ('translated',)
+
+
+class Single(Exception):
+
+    def __reduce__(self):
+        return 'SINGLE'
+
+
+SINGLE = Single()
+
+
+def set_state(exc, state):
+    exc.via = [state]
+
+
+class WithItems(Exception):
+
+    def __init__(self):
+        self.items, self.pairs = [], {}
+
+    def append(self, item):
+        self.items.append(item)
+
+    def __setitem__(self, key, value):
+        self.pairs[key] = value
+
+    def __reduce__(self):
+        return WithItems, (), 'state', iter([1, 2]), iter([('k', 'v')]), set_state
+
+
+class Counted:
+
+    count = 0
+
+    def __transfer__(self):
+        self.count += 1
+        return make_counted, (self.count,)
+
+
+def make_counted(count):
+    counted = Counted()
+    counted.count = count
+    return counted
+
+
 def make_reduced(code):
     return Reduced(code=code)
 
@@ -184,6 +233,57 @@ class ExceptionTests(TestCase):
         for shown in (copy.args[1], copy.args[2][1], copy.args[3]['k'][0], copy.attribute):
             self.assertEqual(repr(shown), repr(thing))
         self.assertEqual(str(copy), str(exc))
+
+    def test_identity_and_cycles_through_exceptions(self):
+        items = [1]
+        exc = ValueError(items)
+        exc.items, exc.itself = items, {'exc': exc}
+        items.append(exc)
+        first, second = self.copy([items, exc])
+        self.assertIs(second.args[0], first)
+        self.assertIs(second.items, first)
+        self.assertIs(first[1], second)
+        self.assertIs(second.itself['exc'], second)
+
+    def test_what_is_known_before_something_cannot_be_sent(self):
+        # What was written of the exception is taken back, with what it numbered.
+        shared, other = [1], [2]
+        exc = Plain(shared, {'a': other, 'b': 1}, {'a': 3, 'b': 2}, unsendable())
+        record = {'a': shared, 'b': other}
+        got = self.copy([shared, record, exc, other, {'a': 5, 'b': 6}, shared])
+        self.assertEqual(got[1], {'a': [1], 'b': [2]})
+        self.assertIs(got[1]['a'], got[0])
+        self.assertIs(got[1]['b'], got[3])
+        self.assertIs(got[5], got[0])
+        self.assertIs(got[2].args[0], got[0])
+        self.assertIs(got[2].args[1]['a'], got[3])
+        self.assertEqual(got[2].args[2], {'a': 3, 'b': 2})
+        self.assertEqual(got[4], {'a': 5, 'b': 6})
+
+    def test_causes_and_members_that_cannot_be_sent(self):
+        class Meta(type):
+            pass
+        hidden = Meta('Hidden', (Exception,), {'thing': unsendable()})('why')
+        exc = Plain('x')
+        exc.__cause__ = hidden
+        copy = self.copy(exc)
+        self.assertIn('why', str(copy.__cause__))
+        group = self.copy(ExceptionGroup('g', [hidden, ValueError(1)]))
+        self.assertIn('why', str(group.exceptions[0]))
+        self.assertEqual(group.exceptions[1].args, (1,))
+        with self.assertRaises(interpreters.NotShareableError):
+            self.send.send(hidden)
+
+    def test_those_that_reduce_to_something_else(self):
+        self.assertEqual(repr(self.copy(Translated())), "ValueError('translated')")
+        self.assertIs(self.copy(SINGLE), SINGLE)
+        copy = self.copy(WithItems())
+        self.assertEqual((copy.items, copy.pairs, copy.via), ([1, 2], {'k': 'v'}, ['state']))
+
+    def test_transfer_happens_once(self):
+        exc = Plain(Counted(), 1)
+        copy = self.copy(exc)
+        self.assertEqual(copy.args[0].count, 1)
 
     def test_a_repr_that_fails(self):
         class Bad:

@@ -1,12 +1,15 @@
 """Messages: what is copied, what identity survives, what is refused."""
 
+import ast
 import collections
 import decimal
 import math
+import pickle
 import re
 import sys
 import threading
 import unittest
+import weakref
 
 import interpreters
 from interpreters import NotShareableError, create_channel
@@ -19,8 +22,75 @@ def identity(obj):
 
 class Record:
 
-    def __init__(self, field):
+    def __init__(self, field=None):
         self.field = field
+
+
+class ListOf(list):
+    __hash__ = object.__hash__
+
+
+class Child:
+
+    def __init__(self, parent):
+        self.parent = parent
+
+    def __getstate__(self):
+        parent = self.parent()
+        return {'parent': parent, 'first': parent.items[0]}
+
+
+class SelfReducing:
+
+    def __getstate__(self):
+        return {'me': self}
+
+
+class Looks:
+
+    def __init__(self, root):
+        self.root = root
+
+    def __getstate__(self):
+        return {'found': self.root[1]['k'], 'first': self.root[0]}
+
+
+class HidesDict:
+
+    @property
+    def __dict__(self):
+        return {}
+
+
+class SetsState:
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+class EmptyItems:
+
+    def __reduce__(self):
+        return EmptyItems, (), None, iter([]), iter([])
+
+
+class NamedArguments:
+
+    def __reduce__(self):
+        return make_list, collections.namedtuple('Arguments', 'a b')(1, 2)
+
+
+def make_list(*args):
+    return list(args)
+
+
+class Named:
+
+    def __reduce__(self):
+        return type('Name', (str,), {})('NAMED')
+
+
+NAMED = Named()
 
 
 class NeedsItself:
@@ -146,6 +216,97 @@ class CopyTests(TestCase):
         with self.assertRaises(NotShareableError) as caught:
             self.send.send(obj)
         self.assertIsInstance(caught.exception.__cause__, RecursionError)
+
+    def test_a_dict_inside_one_with_the_same_keys(self):
+        inner = {'aa': 1, 'bb': 2}
+        outer = {'aa': inner, 'bb': inner}
+        copy = self.copy(outer)
+        self.assertEqual(copy, outer)
+        self.assertIs(copy['aa'], copy['bb'])
+        nested = {'kk1': {'kk1': {'kk1': inner, 'kk2': outer}, 'kk2': inner}, 'kk2': 5}
+        self.assertEqual(self.copy([nested, outer, nested]), [nested, outer, nested])
+
+    def test_what_only_an_object_refers_to_that_is_written_twice(self):
+        for make in (lambda obj: (obj,), lambda obj: frozenset([obj])):
+            for cls in (Record, ListOf):
+                obj = cls()
+                obj.attr = make(obj)
+                whole = obj.attr
+                del obj
+                [copy] = copied = self.copy(whole)
+                self.assertIs(copy.attr, copied)
+                inner = cls()
+                obj = cls()
+                obj.attr, inner.attr = inner, make(obj)
+                whole = inner.attr
+                del obj, inner
+                [copy] = copied = self.copy(whole)
+                self.assertIs(copy.attr.attr, copied)
+
+    def test_references_that_are_made_meanwhile(self):
+        child = Child(weakref.ref(parent := Record()))
+        parent.child, parent.items = child, [[1], child]
+        del child
+        box = [[parent]]
+        del parent
+        [[parent]] = self.copy(box)
+        self.assertIs(parent.child.parent, parent)
+        self.assertIs(parent.items[1], parent.child)
+        self.assertIs(parent.child.first, parent.items[0])
+        copy = self.copy(SelfReducing())
+        self.assertIs(copy.me, copy)
+
+    def test_what_code_makes_of_what_was_passed(self):
+        root = [[1], {'k': [2]}]
+        root.append(Looks(root))
+        copy = self.copy(root)
+        self.assertIs(copy[2].found, copy[1]['k'])
+        self.assertIs(copy[2].first, copy[0])
+
+    def test_attributes_of_the_instance_that_say_how_to_copy(self):
+        records = [Record(i) for i in range(3)]
+        records[1].__reduce_ex__ = lambda protocol: (int, ('5',))
+        copies = self.copy(records)
+        self.assertEqual(copies[1], 5)
+        self.assertEqual((copies[0].field, copies[2].field), (0, 2))
+
+    def test_a_dict_attribute_that_is_a_property(self):
+        obj = HidesDict()
+        obj.x = 1
+        copy, expected = self.copy(obj), pickle.loads(pickle.dumps(obj, 5))
+        self.assertEqual(hasattr(copy, 'x'), hasattr(expected, 'x'))
+
+    def test_states_and_items_that_are_empty(self):
+        self.assertFalse(hasattr(self.copy(SetsState()), 'state'))
+        self.assertIsInstance(self.copy(EmptyItems()), EmptyItems)
+
+    def test_arguments_and_names_of_subclasses(self):
+        self.assertEqual(self.copy(NamedArguments()), [1, 2])
+        self.assertIs(self.copy(NAMED), NAMED)
+
+    def test_syntax_trees_of_nodes_made_by_hand(self):
+        nodes = [ast.Constant(1), ast.Expr(ast.Name('y', ast.Load())), ast.parse('f(x)[1]')]
+        got = self.copy(nodes)
+        expected = pickle.loads(pickle.dumps(nodes, 5))
+        self.assertEqual([ast.dump(node) for node in got], [ast.dump(node) for node in expected])
+        self.assertEqual([vars(node).keys() for node in got],
+                         [vars(node).keys() for node in expected])
+
+    def test_large_strings(self):
+        for text in ('x' * 100_000, 'é' * 100_000, '€' * 50_000, '\U0001f600' * 30_000,
+                     b'y' * 100_000):
+            hash(text)
+            for obj in (text, [text, text], {text: 1}, [{text: 1}] * 2 + [{text: 2}]):
+                got = self.copy(obj)
+                self.assertSame(got, obj)
+            a, b = self.copy([text, text])
+            self.assertIs(a, b)
+            self.assertEqual(hash(a), hash(text))
+            self.assertEqual(a + a[:1], text + text[:1])
+            self.assertEqual(self.interp.call(len, text), len(text))
+        record = Record()
+        setattr(record, 'n' * 100_000, 1)
+        self.assertEqual(vars(self.copy(record)), vars(record))
 
     def test_code_that_runs_while_sending_cannot_confuse_identity(self):
         graph = []
