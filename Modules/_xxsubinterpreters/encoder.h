@@ -88,7 +88,7 @@ struct encoder {
     size_t n_handles;
 
     _PyObjectMap kept;              /* object -> number + 1, or how often its record
-                                       was begun: see begin_record() */
+                                       was begun: see _PyEncoder_Keep() */
     size_t n_kept;
     size_t n_unnumbered;            /* objects in there that have no number */
     int keep_all;                   /* else most with one reference are not kept */
