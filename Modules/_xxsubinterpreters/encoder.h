@@ -56,7 +56,7 @@ struct frame {
     size_t shape;
     int keep;                       /* KEEP or 0 */
     int phase;
-    int guarded;                    /* it can be encoded in another way, see recover() */
+    int guarded;                    /* it can be encoded in another way, see _PyEncoder_Recover() */
     checkpoint before;              /* if so */
 };
 
@@ -261,6 +261,21 @@ number_at_end(encoder *enc, PyObject *obj, int keep, size_t start)
 extern frame *_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj,
                               int keep, size_t start);
 
+/* Pop the innermost frame.  May run code. */
+static inline void
+_PyEncoder_Pop(encoder *enc)
+{
+    frame *f = &enc->frames[--enc->depth];
+    PyObject *obj = f->obj;
+    if (f->parts != NULL || f->part != NULL || f->other != NULL) {
+        PyObject *parts = f->parts, *part = f->part, *other = f->other;
+        Py_XDECREF(parts);
+        Py_XDECREF(part);
+        Py_XDECREF(other);
+    }
+    Py_DECREF(obj);
+}
+
 /* Encode any object. */
 extern progress _PyEncoder_Encode(encoder *enc, PyObject *obj);
 
@@ -321,6 +336,14 @@ _PyEncoder_MayRecover(encoder *enc)
     return !enc->begin_anew && PyErr_ExceptionMatches(PyExc_Exception)
            && !PyErr_ExceptionMatches(PyExc_MemoryError);
 }
+
+/* After a failure: encode the innermost of the exceptions that are being encoded in
+   another way, if it was because something cannot be sent.  FAILED with all frames as they
+   were means that there is none. */
+extern progress _PyEncoder_Recover(encoder *enc);
+
+/* Release everything, or, unless it failed, all but what went into the message. */
+extern void _PyEncoder_Clear(encoder *enc, int failed);
 
 /* An exception again, with stand-ins for what cannot be sent. */
 extern progress _PyEncoder_ExceptionAgain(encoder *enc, PyObject *obj, int keep);
