@@ -296,6 +296,54 @@ is_of_dataclasses(PyTypeObject *type)
     return PyErr_Occurred() ? -1 : result;
 }
 
+/* What is in the class alone. */
+static int
+look_at_class(_xxsub_state *state, PyTypeObject *type)
+{
+    if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) {
+        return BY_CLASS;
+    }
+    if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
+        return AS_EXCEPTION;
+    }
+    if (type == &PyProperty_Type || type == &PyClassMethod_Type
+        || type == &PyStaticMethod_Type || type == &PyDictProxy_Type)
+    {
+        return AS_PART_OF_CLASS;
+    }
+    int r = is_interpreter_class(type);
+    if (r != 0) {
+        return r < 0 ? -1 : BY_HANDLE;
+    }
+    r = is_of_dataclasses(type);
+    if (r != 0) {
+        return r < 0 ? -1 : AS_OF_DATACLASSES;
+    }
+    if (is_ast(state, type)) {
+        return AS_AST;
+    }
+    r = has_only_attributes(state, type);
+    return r < 0 ? -1 : r > 0 ? BY_ATTRIBUTES : BY_REDUCE;
+}
+
+/* The same, remembered: a class gets another version when it, or a base, is changed. */
+static int
+look_up_class(_xxsub_state *state, PyTypeObject *type)
+{
+    /* There may be too many versions. */
+    unsigned int version = PyUnstable_Type_AssignVersionTag(type) ? type->tp_version_tag : 0;
+    _xxsub_plan *known = &state->plans[version % Py_ARRAY_LENGTH(state->plans)];
+    if (version != 0 && known->version == version) {
+        return known->plan;
+    }
+    int plan = look_at_class(state, type);
+    /* Looking may have put the names of slots into the class. */
+    if (plan >= 0 && version != 0 && type->tp_version_tag == version) {
+        *known = (_xxsub_plan){version, plan};
+    }
+    return plan;
+}
+
 static int
 make_plan(_xxsub_state *state, PyTypeObject *type)
 {
@@ -312,30 +360,7 @@ make_plan(_xxsub_state *state, PyTypeObject *type)
         Py_XDECREF(function);
         return r < 0 ? -1 : BY_COPYREG;
     }
-    if (PyType_FastSubclass(type, Py_TPFLAGS_TYPE_SUBCLASS)) {
-        return BY_CLASS;
-    }
-    if (PyType_FastSubclass(type, Py_TPFLAGS_BASE_EXC_SUBCLASS)) {
-        return AS_EXCEPTION;
-    }
-    if (type == &PyProperty_Type || type == &PyClassMethod_Type
-        || type == &PyStaticMethod_Type || type == &PyDictProxy_Type)
-    {
-        return AS_PART_OF_CLASS;
-    }
-    r = is_interpreter_class(type);
-    if (r != 0) {
-        return r < 0 ? -1 : BY_HANDLE;
-    }
-    r = is_of_dataclasses(type);
-    if (r != 0) {
-        return r < 0 ? -1 : AS_OF_DATACLASSES;
-    }
-    if (is_ast(state, type)) {
-        return AS_AST;
-    }
-    r = has_only_attributes(state, type);
-    return r < 0 ? -1 : r > 0 ? BY_ATTRIBUTES : BY_REDUCE;
+    return look_up_class(state, type);
 }
 
 /* Whether object.__reduce_ex__() would say that pickle cannot copy it, since it has more

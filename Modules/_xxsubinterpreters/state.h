@@ -5,6 +5,12 @@
 
 #include "Python.h"
 
+/* How objects of a class are sent, as long as the class has that version. */
+typedef struct {
+    unsigned int version;           /* 0 for none */
+    int plan;                       /* see message_encode_object.c */
+} _xxsub_plan;
+
 typedef struct {
     PyTypeObject *RecvChannel;
     PyTypeObject *SendChannel;
@@ -34,6 +40,7 @@ typedef struct {
     PyObject *slotnames;
     PyObject *import_list;
     PyObject *transfer_name;
+    _xxsub_plan plans[64];          /* by the lowest bits of the version */
     PyObject *registered;           /* dict: class -> (encode, decode) */
     /* Of functions that bring along their globals: by the name of a module that cannot
        be imported, a module; by the name of a module, a dict of those that came. */

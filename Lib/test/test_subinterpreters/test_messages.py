@@ -2,6 +2,7 @@
 
 import ast
 import collections
+import copyreg
 import decimal
 import math
 import pickle
@@ -269,6 +270,31 @@ class CopyTests(TestCase):
         copies = self.copy(records)
         self.assertEqual(copies[1], 5)
         self.assertEqual((copies[0].field, copies[2].field), (0, 2))
+
+    def test_a_class_that_changes_between_messages(self):
+        class Local:
+            pass
+        class Derived(Local):
+            pass
+        Local.__module__ = Derived.__module__ = __name__
+        obj = Derived()
+        obj.a = 1
+        for _ in range(3):
+            self.assertEqual(vars(self.copy(obj)), {'a': 1})
+        Local.__reduce__ = lambda self: (str, ('reduced',))
+        for _ in range(3):
+            self.assertEqual(self.copy(obj), 'reduced')
+        del Local.__reduce__
+        Local.__getstate__ = lambda self: {'b': 2}
+        self.assertEqual(vars(self.copy(obj)), {'b': 2})
+        del Local.__getstate__
+        copyreg.pickle(Derived, lambda obj: (int, ('7',)))
+        self.addCleanup(copyreg.dispatch_table.pop, Derived, None)
+        self.assertEqual(self.copy(obj), 7)
+        del copyreg.dispatch_table[Derived]
+        self.assertEqual(vars(self.copy(obj)), {'a': 1})
+        Local.__transfer__ = lambda self: (int, ('8',))
+        self.assertEqual(self.copy(obj), 8)
 
     def test_a_dict_attribute_that_is_a_property(self):
         obj = HidesDict()
