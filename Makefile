@@ -75,7 +75,8 @@ bench: all ## the benchmarks, each against its peers in one run
 .PHONY: bench-plot
 bench-plot: all ## draw what `make bench` measured
 	@$(call TOOL,venv) --for docs
-	@$(RUN) {docs_venv}/bin/python benchmarks/plot.py
+	@for results in benchmarks/results/*.json; do \
+		$(RUN) {docs_venv}/bin/python benchmarks/plot.py $$results || exit 1; done
 
 .PHONY: docs
 docs: all ## the documentation, in build/docs; its examples are run

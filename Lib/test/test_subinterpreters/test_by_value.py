@@ -510,6 +510,15 @@ class Handle:
         self.steps = unsendable()
 
 
+# What is registered stays so, so these are not made anew by each test.
+class Base:
+    pass
+
+
+class Derived(Base):
+    pass
+
+
 class Transferred(Handle):
 
     def __transfer__(self):
@@ -539,38 +548,30 @@ class RegistryTests(CopyCase):
         interpreters.register(cls, lambda obj: obj.__reduce_ex__(5), tuple)
 
     def test_register_is_for_the_class_alone(self):
-        class Base:
-            pass
-        class Derived(Base):
-            pass
         interpreters.register(Base, lambda obj: None, lambda _: 'decoded')
         self.assertEqual(self.copy(Base()), 'decoded')
         self.assertIsInstance(self.copy(Derived()), Derived)
 
     def test_decode_may_be_any_function(self):
-        class Local:
-            pass
         factor = 3
-        interpreters.register(Local, lambda obj: [obj.n, {'k': obj.n}],
+        interpreters.register(Base, lambda obj: [obj.n, {'k': obj.n}],
                               lambda parts: (factor * parts[0], parts[1]))
-        local = Local()
-        local.n = 2
-        self.assertEqual(self.interp.call(identity, [local]), [(6, {'k': 2})])
+        obj = Base()
+        obj.n = 2
+        self.assertEqual(self.interp.call(identity, [obj]), [(6, {'k': 2})])
 
     def test_errors(self):
         for args in ((1, identity, identity), (Handle, 1, identity), (Handle, identity, None)):
             with self.subTest(args), self.assertRaises(TypeError):
                 interpreters.register(*args)
-        class Local:
-            pass
-        interpreters.register(Local, lambda obj: 1 / 0, identity)
+        interpreters.register(Base, lambda obj: 1 / 0, identity)
         with self.assertRaises(NotShareableError) as caught:
-            self.send.send([Local()])
+            self.send.send([Base()])
         self.assertIsInstance(caught.exception.__cause__, ZeroDivisionError)
         self.assertTrue(str(caught.exception).startswith('obj[0]: '))
-        interpreters.register(Local, lambda obj: unsendable(), identity)
+        interpreters.register(Base, lambda obj: unsendable(), identity)
         with self.assertRaises(NotShareableError):
-            self.send.send(Local())
+            self.send.send(Base())
 
     def test_transfer(self):
         copy = self.interp.call(identity, Transferred(1))
