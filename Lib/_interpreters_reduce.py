@@ -10,6 +10,7 @@ name, as __reduce_ex__() does.  Beyond what pickle does, they copy:
 """
 
 import itertools
+import os
 import sys
 import threading
 import types
@@ -76,13 +77,17 @@ _serial = itertools.count()
 _numbers = {}                               # id(class) -> number
 _classes = {}                               # number -> reference to the class
 _lock = threading.RLock()                   # a class may be collected in between
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)
 
 
 def _set_number(cls, number):
     def forget(reference, key=id(cls)):     # a metaclass may make classes equal
-        with _lock:
-            _numbers.pop(key, None)
-            _classes.pop(number, None)
+        with _lock:                         # another may have that number, or place, by now
+            if _classes.get(number) is reference:
+                del _classes[number]
+            if _numbers.get(key) == number:
+                del _numbers[key]
 
     _numbers[id(cls)] = number
     _classes[number] = weakref.ref(cls, forget)
@@ -130,6 +135,7 @@ def _slots_of(cls):
 def reduce_class(cls):
     """A class that cannot be imported."""
     members = attributes = None
+    keywords = {}
     contents = {name: value for name, value in vars(cls).items()
                 if name not in _MADE_ANEW
                 and not isinstance(value, types.GetSetDescriptorType)}
@@ -140,6 +146,8 @@ def reduce_class(cls):
                       for name, member in cls.__members__.items()}
         contents = {name: value for name, value in contents.items()
                     if name not in members and name not in _MADE_BY_ENUM}
+        if getattr(cls, '_boundary_', None) is not None:
+            keywords['boundary'] = cls._boundary_
     slots = _slots_of(cls)
     for name in slots or ():
         if name.startswith('__') and not name.endswith('__'):
@@ -147,27 +155,28 @@ def reduce_class(cls):
         contents.pop(name, None)
     early = {name: contents[name] for name in _NEEDED_EARLY if name in contents}
     how = (_number_of(cls), type(cls), cls.__name__, cls.__qualname__, cls.__module__,
-           cls.__bases__, slots, members, early)
+           cls.__bases__, slots, members, early, keywords)
     return make_class, how, (contents, attributes), None, None, fill_class
 
 
 def make_class(number, metaclass, name, qualname, module, bases, slots, members,
-               early):
+               early, keywords):
     """Return the class with that number, made if need be, without its contents."""
     cls = _class_with(number)
     if cls is not None:
         return cls
-    namespace = metaclass.__prepare__(name, bases)
+    namespace = metaclass.__prepare__(name, bases, **keywords)
     namespace['__module__'] = module
     namespace['__qualname__'] = qualname
     if slots is not None:
         namespace['__slots__'] = slots
     for entry, value in ((members or {}) | early).items():
         namespace[entry] = value
-    cls = metaclass(name, bases, namespace)
+    cls = metaclass(name, bases, namespace, **keywords)
     with _lock:
-        if _class_with(number) is not None:     # another thread was faster
-            return _class_with(number)
+        other = _class_with(number)
+        if other is not None:       # another thread was faster
+            return other
         _set_number(cls, number)
         _unfilled.add(number)
     return cls
@@ -216,10 +225,8 @@ _checking = _Checking()
 
 
 def _can_be_sent(obj):
-    # What is inside of obj is not looked at by itself then: that would take twice as
-    # long with each level.
-    if _checking.now:
-        return True
+    # What is in the exceptions inside of obj does not matter for that: they come here
+    # themselves when they are sent.
     _checking.now = True
     try:
         _engine.pack(obj, 'obj')
@@ -238,20 +245,33 @@ def _show(obj):
         return object.__repr__(obj)
 
 
-def _or_stand_in(obj):
-    """The object, or, for what cannot be sent, what shows how it looked."""
-    if _can_be_sent(obj):
-        return obj
-    if isinstance(obj, BaseException):
-        return UnsendableException(_show(obj))
-    try:
-        if type(obj) in (tuple, list):
-            return type(obj)(map(_or_stand_in, obj))
-        if type(obj) is dict:
-            return {_or_stand_in(key): _or_stand_in(value) for key, value in obj.items()}
-    except RecursionError:
-        pass
-    return Unsendable(_show(obj))
+class _StandIns:
+    """What is sent of an exception instead of what cannot be sent."""
+
+    def __init__(self):
+        self._made = {}             # id -> (object, what is sent instead)
+
+    def instead(self, obj):
+        """The object, or, if it cannot be sent, what shows how it looked."""
+        if isinstance(obj, BaseException):      # it sees to what is inside itself
+            return obj if _can_be_sent(type(obj)) else UnsendableException(_show(obj))
+        if id(obj) not in self._made:
+            self._made[id(obj)] = obj, Unsendable('...')        # for those in a circle
+            self._made[id(obj)] = obj, self._make(obj)
+        return self._made[id(obj)][1]
+
+    def _make(self, obj):
+        if _can_be_sent(obj):
+            return obj
+        try:
+            if type(obj) in (tuple, list):
+                return type(obj)(map(self.instead, obj))
+            if type(obj) is dict:
+                return {self.instead(key): self.instead(value)
+                        for key, value in obj.items()}
+        except RecursionError:
+            pass
+        return Unsendable(_show(obj))
 
 
 def _around(exc):
@@ -260,14 +280,27 @@ def _around(exc):
             exc.name if isinstance(exc, NameError) else None)       # pickle loses it
 
 
+def _for_group(exc, args):
+    """The arguments to make a group from.
+
+    A group must not be empty.  So its members are in a tuple, which exists only when they
+    do, even if they refer to the group.
+    """
+    if isinstance(exc, BaseExceptionGroup) and len(args) == 2 and type(args[1]) is list:
+        return args[0], tuple(args[1])
+    return args
+
+
 def reduce_exception(exc):
     """An exception with all that belongs to it."""
+    if _checking.now:
+        return make_exception, (type(exc), (), type(exc))
     reduced = exc.__reduce_ex__(5)
     if isinstance(reduced, str):
         return reduced
     make, args, state, items, pairs, setter, *_ = *reduced, None, None, None, None
-    return (make_exception, (make, args, type(exc)), (state, setter, _around(exc)),
-            items, pairs, complete_exception)
+    return (make_exception, (make, _for_group(exc, args), type(exc)),
+            (state, setter, _around(exc)), items, pairs, complete_exception)
 
 
 def reduce_exception_with_stand_ins(exc):
@@ -278,9 +311,13 @@ def reduce_exception_with_stand_ins(exc):
             raise TypeError
     except Exception:
         make, args, state = type(exc), exc.args, vars(exc)
-    return (make_exception, (make, tuple(map(_or_stand_in, args)), type(exc)),
-            (_or_stand_in(state), None, tuple(map(_or_stand_in, _around(exc)))), None, None,
-            complete_exception)
+    instead = _StandIns().instead
+    # It cannot be made from itself.
+    args = tuple(Unsendable('...') if arg is exc else instead(arg)
+                 for arg in _for_group(exc, args))
+    around = tuple(map(instead, _around(exc)))
+    return (make_exception, (make, args, type(exc)), (instead(state), None, around), None,
+            None, complete_exception)
 
 
 def make_exception(make, args, cls):
@@ -300,6 +337,8 @@ def complete_exception(exc, how):
             exc.__setstate__(state)
         else:
             vars(exc).update(state)
+    if isinstance(exc, BaseExceptionGroup) and type(exc.args[1]) is tuple:
+        exc.args = exc.args[0], list(exc.args[1])
     if isinstance(exc, BaseException):
         exc.__cause__ = cause
         exc.__context__ = context

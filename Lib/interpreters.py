@@ -115,10 +115,14 @@ def _copy_path(id):
     if _path_of_new_ones is None:
         get = _engine.pack((eval, ('__import__("sys").path', {}), {}), 'call')
         _path_of_new_ones, *_ = _engine.call(id, get)
-    path = [entry for entry in sys.path if isinstance(entry, str)]
+    # As strings: others are ignored by imports, and those of a class of their own
+    # would have to be sent with it.
+    path = [str.__str__(entry) for entry in sys.path if isinstance(entry, str)]
     if path != _path_of_new_ones:
-        _engine.call(id, _engine.pack(
+        _, excinfo, exception = _engine.call(id, _engine.pack(
             (exec, ('__import__("sys").path[:] = path', {'path': path}), {}), 'call'))
+        if excinfo is not None:
+            raise ExecutionFailed(excinfo, exception) from exception
 
 
 def create(*, name=None):

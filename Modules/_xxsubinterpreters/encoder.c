@@ -154,6 +154,13 @@ _PyEncoder_Keep(encoder *enc, PyObject *obj, int *keep)
     return BEGUN;
 }
 
+int
+_PyEncoder_IsInsideItself(encoder *enc, PyObject *obj)
+{
+    _PyObjectMapEntry *entry = _PyObjectMap_Find(&enc->kept, obj);
+    return entry != NULL && entry->value >= BEGUN_TOO_OFTEN && entry->value < BEGUN_ONCE;
+}
+
 progress
 _PyEncoder_Number(encoder *enc, PyObject *obj, int keep, size_t start)
 {
@@ -339,10 +346,29 @@ _PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep, PyObject *parts
 
 /* --- after a failure, and in the end ---------------------------------------------------- */
 
-/* Forget what was written, and which objects and shapes were met, since then. */
+/* While begun records are looked through, their values are so much less. */
+#define MARKED (2 * MOST_BEGUN)
+
+/* The record of a frame is begun, and its object has no number, if it got it since. */
 static void
-roll_back(encoder *enc, const checkpoint *before)
+unnumber(encoder *enc, frame *f)
 {
+    _PyObjectMapEntry *entry = f->keep ? _PyObjectMap_Find(&enc->kept, f->obj) : NULL;
+    if (entry == NULL || (entry->value < BEGUN_TOO_OFTEN - MARKED && entry->value > 0)
+        || entry->value >= BEGUN_TOO_OFTEN)
+    {
+        return;                     /* it has a number, or was seen already */
+    }
+    entry->value = entry->value == 0 ? BEGUN_ONCE : entry->value + MARKED;
+    enc->n_unnumbered++;
+}
+
+/* Forget what was written, and which objects and shapes were met, since the
+   record of the frame began, which is not among the frames any more. */
+static void
+roll_back(encoder *enc, frame *f)
+{
+    const checkpoint *before = &f->before;
     enc->size = before->size;
     while (enc->n_handles > before->n_handles) {
         struct handle *handle = &enc->handles[--enc->n_handles];
@@ -355,20 +381,26 @@ roll_back(encoder *enc, const checkpoint *before)
         }
     }
     enc->n_numbered = before->n_numbered;
+    /* Numbers that are not given any more, and begun records that are gone. */
     for (size_t i = 0; i < enc->kept.size; i++) {
         _PyObjectMapEntry *entry = &enc->kept.entries[i];
-        if (entry->value > before->n_kept) {
+        if (entry->value >= BEGUN_TOO_OFTEN) {
+            entry->value -= MARKED;
+        }
+        else if (entry->value > before->n_kept) {
             entry->value = 0;
         }
     }
     enc->n_kept = before->n_kept;
     enc->n_unnumbered = 0;
     for (size_t i = 0; i < enc->depth; i++) {
-        frame *f = &enc->frames[i];
-        _PyObjectMapEntry *entry = f->keep ? _PyObjectMap_Find(&enc->kept, f->obj) : NULL;
-        if (entry != NULL && entry->value == 0) {
-            entry->value = BEGUN_ONCE;
-            enc->n_unnumbered++;
+        unnumber(enc, &enc->frames[i]);
+    }
+    unnumber(enc, f);
+    for (size_t i = 0; i < enc->kept.size; i++) {
+        _PyObjectMapEntry *entry = &enc->kept.entries[i];
+        if (entry->value >= BEGUN_TOO_OFTEN - MARKED && entry->value < BEGUN_TOO_OFTEN) {
+            entry->value = 0;
         }
     }
 }
@@ -384,20 +416,18 @@ _PyEncoder_Recover(encoder *enc)
         return FAILED;
     }
     PyErr_Clear();
-    frame *f = &enc->frames[i - 1];
-    PyObject *exc = Py_NewRef(f->obj);
-    int keep = f->keep;
-    checkpoint before = f->before;
+    frame f = enc->frames[i - 1];
+    Py_INCREF(f.obj);
     while (enc->depth >= i) {
         _PyEncoder_Pop(enc);
     }
-    roll_back(enc, &before);
-    if (keep) {
-        _PyObjectMap_Find(&enc->kept, exc)->value = BEGUN_ONCE;
-        enc->n_unnumbered++;
+    roll_back(enc, &f);
+    /* Not a third time. */
+    progress p = FAILED;
+    if (_PyObjectMap_FindOrAdd(&enc->again, f.obj) != NULL) {
+        p = _PyEncoder_ExceptionAgain(enc, f.obj, f.keep);
     }
-    progress p = _PyEncoder_ExceptionAgain(enc, exc, keep);
-    Py_DECREF(exc);
+    Py_DECREF(f.obj);
     return p;
 }
 
@@ -410,6 +440,7 @@ _PyEncoder_Clear(encoder *enc, int failed)
     PyMem_Free(enc->frames);
     _PyObjectMap_Clear(&enc->kept);
     _PyObjectMap_Clear(&enc->plans);
+    _PyObjectMap_Clear(&enc->again);
     clear_shapes(enc);
     if (failed) {
         for (size_t i = 0; i < enc->n_handles; i++) {

@@ -102,6 +102,7 @@ struct encoder {
     size_t n_shapes;
     size_t n_numbered;              /* shapes that have a number */
     _PyObjectMap plans;             /* type -> how its instances are encoded */
+    _PyObjectMap again;             /* exceptions to be encoded with stand-ins */
     const char *name;               /* what the path begins with; lent */
     int begin_anew;                 /* see _PyEncoder_MayRunCode() */
     int uses_slots;                 /* else what is in them is garbage */
@@ -240,6 +241,10 @@ _PyEncoder_MayRunCode(encoder *enc)
     enc->begin_anew = 1;
     return FAILED;
 }
+
+/* The record that begins is inside of another one of the same object, which has no number
+   yet. */
+extern int _PyEncoder_IsInsideItself(encoder *enc, PyObject *obj);
 
 /* The object exists at this point of its record, and gets its number, if it is
    kept.  COMPLETE means that it has one already, from a record inside its own,

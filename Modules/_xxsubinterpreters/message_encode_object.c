@@ -435,6 +435,15 @@ typedef struct {
     Py_ssize_t n;
 } attributes;
 
+/* Its dict, borrowed; NULL while it has none. */
+static inline PyDictObject *
+existing_dict(PyObject *obj)
+{
+    return Py_TYPE(obj)->tp_flags & Py_TPFLAGS_MANAGED_DICT
+           ? _PyObject_GetManagedDict(obj)
+           : (PyDictObject *)*_PyObject_ComputedDictPointer(obj);
+}
+
 /* Return 0 if the attributes are neither, or not all str. */
 static inline int
 get_attributes(PyObject *obj, attributes *a)
@@ -448,13 +457,7 @@ get_attributes(PyObject *obj, attributes *a)
             return 1;
         }
     }
-    PyDictObject *dict;
-    if (Py_TYPE(obj)->tp_flags & Py_TPFLAGS_MANAGED_DICT) {
-        dict = _PyObject_GetManagedDict(obj);
-    }
-    else {
-        dict = (PyDictObject *)*_PyObject_ComputedDictPointer(obj);
-    }
+    PyDictObject *dict = existing_dict(obj);
     if (dict == NULL || !DK_IS_UNICODE(dict->ma_keys)) {
         return 0;
     }
@@ -562,6 +565,10 @@ encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
 {
     attributes a;
     PyObject *names[MOST_SHAPED_KEYS], *value;
+    PyObject *dict = (PyObject *)existing_dict(obj);
+    if (dict != NULL && Py_REFCNT(dict) > 1 && _PyEncoder_MayRunCode(enc) == FAILED) {
+        return FAILED;              /* the dict leads to the values as well */
+    }
     if (!get_attributes(obj, &a) || a.n > MOST_SHAPED_KEYS) {
         return COMPLETE;
     }
@@ -855,13 +862,26 @@ refuse_or_fail(encoder *enc, PyObject *obj)
            ? _PyEncoder_Refuse(enc, obj) : FAILED;
 }
 
-/* Whether only C code of the base says how to copy objects of a type, which knows nothing
-   of the graph but what is in them. */
+/* Whether only C code of the base says how to copy objects of a type, which hands out
+   nothing that can be reached in another way. */
 static int
 is_trusted(const PyTypeObject *type, enum plan plan)
 {
-    return plan == BY_REDUCE && (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
-                                 || type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE);
+    static const char *const names[] = {
+        "range", "datetime.datetime", "datetime.date", "datetime.time",
+        "datetime.timedelta", "datetime.timezone", "decimal.Decimal",
+    };
+    if (plan != BY_REDUCE || (type->tp_flags & Py_TPFLAGS_HEAPTYPE
+                              && !(type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE)))
+    {
+        return 0;
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        if (strcmp(type->tp_name, names[i]) == 0) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static progress
@@ -911,13 +931,17 @@ _PyEncoder_ExceptionAgain(encoder *enc, PyObject *obj, int keep)
 static progress
 encode_exception(encoder *enc, PyObject *obj, int keep)
 {
+    if (_PyObjectMap_Find(&enc->again, obj) != NULL) {
+        return _PyEncoder_ExceptionAgain(enc, obj, keep);
+    }
     checkpoint before = {enc->size, enc->n_kept, enc->n_handles, enc->n_numbered};
     progress p = encode_by_reduce(enc, obj, keep, AS_EXCEPTION);
     if (p == FAILED && _PyEncoder_MayRecover(enc)) {
         PyErr_Clear();
         return _PyEncoder_ExceptionAgain(enc, obj, keep);
     }
-    if (p == BEGUN) {
+    /* The outermost record of an exception is enough to go back to. */
+    if (p == BEGUN && !_PyEncoder_IsInsideItself(enc, obj)) {
         frame *f = &enc->frames[enc->depth - 1];
         f->guarded = 1;
         f->before = before;

@@ -362,6 +362,9 @@ class ClassTests(CopyCase):
             ALIAS = 1
             def describe(self):
                 return f'{self.name}={self.value}'
+        class Kept(enum.Flag, boundary=enum.KEEP):
+            ONE = 1
+        self.assertEqual(self.interp.call(lambda cls: cls(8).value, Kept), 8)
         class Bits(enum.IntFlag):
             ONE = 1
             TWO = 2

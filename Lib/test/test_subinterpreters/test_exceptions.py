@@ -44,6 +44,12 @@ class Single(Exception):
 SINGLE = Single()
 
 
+class OwnArgument(Exception):
+
+    def __init__(self, message):
+        super().__init__(self, message)
+
+
 def set_state(exc, state):
     exc.via = [state]
 
@@ -273,6 +279,63 @@ class ExceptionTests(TestCase):
         self.assertEqual(group.exceptions[1].args, (1,))
         with self.assertRaises(interpreters.NotShareableError):
             self.send.send(hidden)
+
+    def test_those_in_their_own_arguments(self):
+        copy = self.copy(OwnArgument('x'))
+        self.assertEqual(copy.args[1], 'x')
+        exc = Plain()
+        exc.args = (exc,),
+        with self.assertRaises(interpreters.NotShareableError):
+            self.send.send(exc)
+        a, b = Plain(), Plain()
+        a.args, b.args = (b,), (a,)
+        with self.assertRaises(interpreters.NotShareableError):
+            self.send.send(a)
+        exc = Plain()
+        exc.args = [exc], unsendable()
+        copy = self.copy(exc)
+        self.assertIs(copy.args[0][0], copy)
+
+    def test_stand_ins_of_what_is_shared_or_in_a_circle(self):
+        thing = unsendable()
+        tree = {'thing': thing, 'children': []}
+        for name in 'ab':
+            tree['children'].append({'name': name, 'parent': tree})
+        copy = self.copy(Plain(tree, tree))
+        self.assertIs(copy.args[0], copy.args[1])
+        self.assertEqual(copy.args[0]['children'][1]['name'], 'b')
+        nested = [thing]
+        for _ in range(50):
+            nested = [nested, nested]
+        self.copy(Plain(nested))
+        first, second = self.copy(Plain(thing, thing)).args
+        self.assertIs(first, second)
+
+    def test_chains_of_which_some_hold_what_cannot_be_sent(self):
+        exc = None
+        for n in range(20):
+            exc, inner = Plain(n, unsendable()) if n % 2 else Plain(n), exc
+            exc.__cause__ = inner
+        copy = self.copy(exc)
+        for n in reversed(range(20)):
+            self.assertIs(type(copy), Plain)
+            self.assertEqual(copy.args[0], n)
+            copy = copy.__cause__
+
+    def test_a_member_raised_while_its_group_is_handled(self):
+        try:
+            try:
+                raise ExceptionGroup('group', [ValueError(1), TypeError(2)])
+            except ExceptionGroup as exc:
+                group = exc
+                raise exc.exceptions[0]
+        except ValueError as exc:
+            member = exc
+        copy = self.copy(group)
+        self.assertEqual(copy.message, 'group')
+        self.assertIs(copy.exceptions[0].__context__, copy)
+        self.assertEqual(type(copy.args[1]), list)
+        self.assertIs(self.copy(member).__context__.exceptions[0].args[0], 1)
 
     def test_those_that_reduce_to_something_else(self):
         self.assertEqual(repr(self.copy(Translated())), "ValueError('translated')")

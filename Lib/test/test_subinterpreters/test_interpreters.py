@@ -156,8 +156,14 @@ class RunTests(TestCase):
                 self.addCleanup(sys.modules.pop, 'only_in_this_folder')
                 self.assertEqual(self.create().call(only_in_this_folder.f),
                                  'only_in_this_folder')
-                sys.path.append(b'not a str')
-                self.create()
+                class Path(str):
+                    pass
+                entry = Path('of a class')
+                entry.lock = threading.Lock()
+                sys.path += [b'not a str', entry]
+                path = self.create().call(eval, '__import__("sys").path', {})
+                self.assertEqual(path[-1], 'of a class')
+                self.assertNotIn(b'not a str', path)
             path = self.create().call(eval, '__import__("sys").path', {})
         self.assertEqual(path, sys.path)
 

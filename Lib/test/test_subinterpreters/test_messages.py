@@ -4,6 +4,7 @@ import ast
 import collections
 import copyreg
 import decimal
+import functools
 import math
 import pickle
 import re
@@ -256,6 +257,37 @@ class CopyTests(TestCase):
         self.assertIs(parent.child.first, parent.items[0])
         copy = self.copy(SelfReducing())
         self.assertIs(copy.me, copy)
+
+    def test_what_a_dict_and_its_instance_lead_to(self):
+        obj = Record([])
+        copy, names = self.copy([obj, vars(obj)])
+        self.assertIs(copy.field, names['field'])
+        names, copy = self.copy([vars(obj), obj])
+        self.assertIs(copy.field, names['field'])
+        a, b = Record([]), Record()
+        b.__dict__ = a.__dict__
+        a, b = self.copy([a, b])
+        self.assertIs(a.field, b.field)
+        obj.me = obj
+        names = vars(obj)
+        del obj
+        copy = self.copy(names)
+        self.assertIs(copy['me'].me, copy['me'])
+
+    def test_what_iterators_lead_to(self):
+        names = {'a': [], 'b': []}
+        for make in (lambda: iter(names.values()), lambda: reversed(names.values()),
+                     lambda: zip(names.values()), lambda: iter(list(names.values()))):
+            with self.subTest(make()):
+                copy, iterator = self.copy([names, make()])
+                found = next(iterator)
+                found = found[0] if isinstance(found, tuple) else found
+                self.assertTrue(any(found is value for value in copy.values()))
+        obj = Record([])
+        partial = functools.partial(len)
+        partial.__reduce_ex__ = lambda protocol: (list, ([obj.field],))
+        field, [also] = self.copy([obj.field, partial])
+        self.assertIs(field, also)
 
     def test_what_code_makes_of_what_was_passed(self):
         root = [[1], {'k': [2]}]
