@@ -221,6 +221,19 @@ keep_or_refer(encoder *enc, PyObject *obj, int *keep)
     return _PyEncoder_Keep(enc, obj, keep);
 }
 
+/* The same for tuples: one that is inside of an object that is written twice may be so, too,
+   since what is in it is not. */
+static inline progress
+keep_tuple_or_refer(encoder *enc, PyObject *obj, int *keep)
+{
+    if (Py_REFCNT(obj) == 1 && !enc->keep_all) {
+        enc->passed_some = 1;
+        *keep = 0;
+        return BEGUN;
+    }
+    return _PyEncoder_Keep(enc, obj, keep);
+}
+
 /* The same for what contains nothing: it does no harm to copy it twice. */
 static inline progress
 keep_leaf_or_refer(encoder *enc, PyObject *obj, int *keep)

@@ -748,7 +748,8 @@ encode_other(encoder *enc, PyObject *obj)
         return encode_tag(enc, TAG_NOT_IMPLEMENTED);
     }
     int keep;
-    progress p = keep_or_refer(enc, obj, &keep);
+    progress p = type == &PyTuple_Type ? keep_tuple_or_refer(enc, obj, &keep)
+                                       : keep_or_refer(enc, obj, &keep);
     if (p != BEGUN) {
         return p;
     }
