@@ -132,9 +132,9 @@ run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
         Py_DECREF(result);
     }
     Py_XDECREF(obj);
-    Py_XDECREF(module);
     if (out->result != NULL) {
         out->kind = RETURNED;
+        Py_DECREF(module);
         return;
     }
 
@@ -155,16 +155,7 @@ run(_PyInterp_Visit *visit, _PySignals_Visit *signals, _PyCall_Kind kind,
         }
     }
     Py_DECREF(exc);
-}
-
-
-/* Leaves the exception set that is. */
-static void
-free_message(_PyMessage *message)
-{
-    PyObject *exc = PyErr_GetRaisedException();
-    _PyMessage_Free(message);
-    PyErr_SetRaisedException(exc);
+    Py_XDECREF(module);             /* which has the state */
 }
 
 
@@ -188,8 +179,7 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     /* Signals wait until this is done, which runs code: they are not about that. */
     PyObject *copy = NULL;
     if (out.exception != NULL) {
-        copy = _PyMessage_Decode(state, out.exception);
-        free_message(out.exception);
+        copy = _PyMessage_Use(state, out.exception);
     }
     PyObject *error = PyErr_GetRaisedException();
     if (_PySignals_Leave(&signals, out.interrupted)) {
@@ -210,8 +200,7 @@ _PyCall_Run(_xxsub_state *state, int64_t id, _PyCall_Kind kind,
     PyObject *result = NULL;
     switch (out.kind) {
     case RETURNED:
-        result = _PyMessage_Decode(state, out.result);
-        free_message(out.result);
+        result = _PyMessage_Use(state, out.result);
         break;
     case RAISED:
         *excinfo = _PyXI_ExcInfoAsObject(&out.excinfo);

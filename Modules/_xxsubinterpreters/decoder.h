@@ -7,7 +7,8 @@
 
    A message is written by the encoder of this process.  The decoder relies on
    that for what is inside: a function's code, say.  That sizes, numbers, handles and
-   types fit, it checks. */
+   types fit, it checks.  The insides of new lists, dicts and instances are written
+   while the GIL is held and no code runs. */
 
 #ifndef Py_XXSUBINTERPRETERS_DECODER_H
 #define Py_XXSUBINTERPRETERS_DECODER_H
@@ -73,12 +74,8 @@ extern void *_PyDecoder_Invalid(void);
 extern PyObject *_PyDecoder_Number(decoder *dec, unsigned char tag, PyObject *obj,
                                    int *again);
 
-/* A number for an object whose record begins; 0, or -1 with an exception. */
-extern int _PyDecoder_NumberNow(decoder *dec, unsigned char tag, PyObject *obj);
-
 /* Read a size that stands for so many records; -1 with an exception. */
 extern int _PyDecoder_Count(decoder *dec, size_t *n);
-extern int _PyDecoder_ReadSize(decoder *dec, size_t *n);
 
 /* Read a record that must be a str; a new reference, or NULL with an exception. */
 extern PyObject *_PyDecoder_Str(decoder *dec);

@@ -74,6 +74,13 @@ _PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj, int keep,
     return f;
 }
 
+PyObject *
+_PyEncoder_Nowhere(const encoder *Py_UNUSED(enc), const frame *Py_UNUSED(f))
+{
+    return PyUnicode_New(0, 0);
+}
+
+
 /* --- objects that cannot be sent -------------------------------------------- */
 
 /* Return the path to what is encoded now. */
@@ -309,22 +316,30 @@ _PyEncoder_DefineShape(encoder *enc, size_t index)
 
 /* --- records of several parts --------------------------------------------------------- */
 
-/* `parts` is a tuple; i: those begun; n: all. */
+/* `parts` is a tuple; i: those begun; n: all; phase: how many make the object, or -1 when
+   it exists. */
 progress
 _PyEncoder_GoOnWithParts(encoder *enc, frame *f)
 {
     while (f->i < f->n) {
+        if (f->i == f->phase) {
+            progress p = _PyEncoder_Number(enc, f->obj, f->keep, f->start);
+            if (p != BEGUN) {
+                return p;
+            }
+            f->phase = -1;
+        }
         progress p = _PyEncoder_Encode(enc, PyTuple_GET_ITEM(f->parts, f->i++));
         if (p != COMPLETE) {
             return p;
         }
     }
-    return number_at_end(enc, f->obj, f->keep, f->start);
+    return f->i == f->phase ? number_at_end(enc, f->obj, f->keep, f->start) : COMPLETE;
 }
 
 progress
 _PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep, PyObject *parts,
-                 const frame_kind *kind)
+                 int n_first, const frame_kind *kind)
 {
     if (parts == NULL) {
         return FAILED;
@@ -340,6 +355,7 @@ _PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep, PyObject *parts
     }
     f->parts = parts;
     f->n = PyTuple_GET_SIZE(parts);
+    f->phase = n_first < 0 ? (int)f->n : n_first;
     return BEGUN;
 }
 

@@ -7,7 +7,9 @@
 
    Code that runs meanwhile (methods of the objects, finalizers) may change what
    is being encoded.  So a frame owns its objects, and looks anew at a
-   container for each item. */
+   container for each item.  While no code runs the GIL is held, so the insides of
+   lists, dicts and instances are read without locking them, and references are
+   borrowed from there. */
 
 #ifndef Py_XXSUBINTERPRETERS_ENCODER_H
 #define Py_XXSUBINTERPRETERS_ENCODER_H
@@ -279,6 +281,9 @@ number_at_end(encoder *enc, PyObject *obj, int keep, size_t start)
 extern frame *_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj,
                               int keep, size_t start);
 
+/* For frames that are no step of a path. */
+extern PyObject *_PyEncoder_Nowhere(const encoder *enc, const frame *f);
+
 /* Pop the innermost frame.  May run code. */
 static inline void
 _PyEncoder_Pop(encoder *enc)
@@ -322,9 +327,11 @@ extern int _PyEncoder_DefineShape(encoder *enc, size_t index);
 /* Encode str. */
 extern progress _PyEncoder_Str(encoder *enc, PyObject *obj);
 
-/* Encode each of the parts in turn, and number the object at the end. */
+/* Encode each of the parts in turn.  Takes over the tuple, NULL with an exception being a
+   failure.  The object gets its number after the first so many, or after all if that is
+   negative. */
 extern progress _PyEncoder_Parts(encoder *enc, int tag, PyObject *obj, int keep,
-                                 PyObject *parts, const frame_kind *kind);
+                                 PyObject *parts, int n_first, const frame_kind *kind);
 extern progress _PyEncoder_GoOnWithParts(encoder *enc, frame *f);
 
 /* NotShareableError for an object, naming the path to it, and, if an exception is
@@ -339,13 +346,12 @@ extern progress _PyEncoder_Module(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Code(encoder *enc, PyObject *obj, int keep);
 extern progress _PyEncoder_Cell(encoder *enc, PyObject *obj, int keep);
 
+/* 1 if a module was imported from somewhere; -1 with an exception. */
+extern int _PyEncoder_HasSpec(PyObject *module);
+
 /* As what an import finds, under a name, or its own if that is NULL.  BEGUN means that it
    finds none, and nothing was written. */
 extern progress _PyEncoder_Global(encoder *enc, PyObject *obj, PyObject *name, int keep);
-
-/* Continue the frame of _PyEncoder_Parts() of which `phase` says how many parts make the
-   object, which gets its number after them. */
-extern progress _PyEncoder_GoOnWithReduced(encoder *enc, frame *f);
 
 /* After a failure: whether it was because something cannot be sent. */
 static inline int

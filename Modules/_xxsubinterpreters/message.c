@@ -24,6 +24,16 @@ _PyMessage_Free(_PyMessage *message)
     PyMem_RawFree(message);
 }
 
+PyObject *
+_PyMessage_Use(_xxsub_state *state, _PyMessage *message)
+{
+    PyObject *result = _PyMessage_Decode(state, message);
+    PyObject *exc = PyErr_GetRaisedException();
+    _PyMessage_Free(message);       /* may run code */
+    PyErr_SetRaisedException(exc);
+    return result;
+}
+
 unsigned char *
 _PyMessage_Data(_PyMessage *message, size_t *size)
 {
@@ -226,11 +236,7 @@ _PyMessage_EncodeItem(_xxsub_state *state, PyObject *obj, const char *name,
                       _PyChannelItem *item)
 {
     if (PyLong_CheckExact(obj)) {
-        int overflow = 0;
-        item->payload.i64 = PyUnstable_Long_IsCompact((PyLongObject *)obj)
-            ? PyUnstable_Long_CompactValue((PyLongObject *)obj)
-            : PyLong_AsLongLongAndOverflow(obj, &overflow);
-        if (!overflow) {
+        if (_PyMessage_AsInt64(obj, &item->payload.i64)) {
             item->kind = &int_kind;
             return 0;
         }
@@ -274,12 +280,7 @@ _PyMessage_DecodeItem(_xxsub_state *state, _PyChannelItem item)
     if (item.kind == &buffer_kind) {
         return _PyBufferView_NewMemoryView(state, item.payload.ptr);
     }
-    _PyMessage *message = item.payload.ptr;
-    PyObject *result = _PyMessage_Decode(state, message);
-    PyObject *exc = PyErr_GetRaisedException();
-    _PyMessage_Free(message);       /* may run code */
-    PyErr_SetRaisedException(exc);
-    return result;
+    return _PyMessage_Use(state, item.payload.ptr);
 }
 
 _PyChannelItem

@@ -40,6 +40,9 @@ extern void _PyMessage_Free(_PyMessage *message);
    at the type only: a container may still hold what cannot be sent. */
 extern int _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type);
 
+/* Decode and free it. */
+extern PyObject *_PyMessage_Use(_xxsub_state *state, _PyMessage *message);
+
 /* What the module keeps for messages in each interpreter: to be called when the module is
    initialized, traversed and cleared.  The first returns -1 with an exception. */
 extern int _PyMessage_InitState(_xxsub_state *state);

@@ -63,12 +63,6 @@ read_size(decoder *dec, size_t *n)
     return -1;
 }
 
-int
-_PyDecoder_ReadSize(decoder *dec, size_t *n)
-{
-    return read_size(dec, n);
-}
-
 /* A record has at least one byte, so that many are not too many to allocate. */
 int
 _PyDecoder_Count(decoder *dec, size_t *n)
@@ -126,12 +120,6 @@ number_now(decoder *dec, unsigned char tag, PyObject *obj)
         dec->kept[dec->n_kept++] = Py_NewRef(obj);
     }
     return 0;
-}
-
-int
-_PyDecoder_NumberNow(decoder *dec, unsigned char tag, PyObject *obj)
-{
-    return number_now(dec, tag, obj);
 }
 
 static PyObject *

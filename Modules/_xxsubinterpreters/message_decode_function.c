@@ -3,48 +3,35 @@
 #include "Python.h"
 #include "decoder.h"
 
-/* The namespace of the module whose functions bring along their globals: __main__, or
-   one that exists only for them, if there is no such module. */
+/* The module whose functions bring along their globals: __main__, or one that exists only
+   for them, if there is no such module.  A new reference. */
 static PyObject *
-own_namespace(decoder *dec, PyObject *name)
+own_module(decoder *dec, PyObject *name)
 {
-    PyObject *module = PyUnicode_EqualToUTF8(name, "__main__") ? _PyDecoder_Import(dec, name)
-                                                               : PyImport_GetModule(name);
-    if (module == NULL && PyErr_Occurred()) {
-        return NULL;
+    if (PyUnicode_EqualToUTF8(name, "__main__")) {
+        return _PyDecoder_Import(dec, name);
     }
-    if (module == NULL) {
-        PyObject *modules = dec->state->stand_in_modules;
-        int r = PyDict_GetItemRef(modules, name, &module);
-        if (r == 0) {
-            module = PyModule_NewObject(name);
-            r = module == NULL ? -1
-                : PyObject_SetAttrString(module, "__builtins__", PyEval_GetBuiltins());
-            r = r == 0 ? PyDict_SetItem(modules, name, module) : -1;
-        }
-        if (r < 0) {
-            Py_XDECREF(module);
-            return NULL;
-        }
+    PyObject *module = PyImport_GetModule(name), *modules = dec->state->stand_in_modules;
+    if (module != NULL || PyErr_Occurred()
+        || PyDict_GetItemRef(modules, name, &module) != 0)
+    {
+        return module;
     }
-    PyObject *namespace = NULL;
-    if (PyModule_Check(module)) {
-        namespace = Py_NewRef(PyModule_GetDict(module));
+    module = PyModule_NewObject(name);
+    if (module != NULL
+        && (PyObject_SetAttrString(module, "__builtins__", PyEval_GetBuiltins()) < 0
+            || PyDict_SetItem(modules, name, module) < 0))
+    {
+        Py_CLEAR(module);
     }
-    else {
-        PyErr_Format(PyExc_ImportError, "%R is not a module", name);
-    }
-    Py_DECREF(module);
-    return namespace;
+    return module;
 }
 
 static PyObject *
 namespace_of(decoder *dec, PyObject *name, int brings_globals)
 {
-    if (brings_globals) {
-        return own_namespace(dec, name);
-    }
-    PyObject *module = _PyDecoder_Import(dec, name);
+    PyObject *module = brings_globals ? own_module(dec, name)
+                                      : _PyDecoder_Import(dec, name);
     PyObject *namespace = NULL;
     if (module != NULL && PyModule_Check(module)) {
         namespace = Py_NewRef(PyModule_GetDict(module));

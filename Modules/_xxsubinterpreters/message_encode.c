@@ -44,15 +44,8 @@ static inline progress
 encode_int(encoder *enc, PyObject *obj)
 {
     int64_t value;
-    if (PyUnstable_Long_IsCompact((PyLongObject *)obj)) {
-        value = PyUnstable_Long_CompactValue((PyLongObject *)obj);
-    }
-    else {
-        int overflow;
-        value = PyLong_AsLongLongAndOverflow(obj, &overflow);
-        if (overflow) {
-            return encode_bigint(enc, obj);
-        }
+    if (!_PyMessage_AsInt64(obj, &value)) {
+        return encode_bigint(enc, obj);
     }
     unsigned char *to = room(enc, 1 + sizeof(value));
     if (to == NULL) {
@@ -207,12 +200,6 @@ encode_picklebuffer(encoder *enc, PyObject *obj, int keep)
 /* --- sequences and sets --------------------------------------------------------- */
 
 static PyObject *
-nowhere(const encoder *Py_UNUSED(enc), const frame *Py_UNUSED(f))
-{
-    return PyUnicode_New(0, 0);
-}
-
-static PyObject *
 where_index(const encoder *Py_UNUSED(enc), const frame *f)
 {
     return PyUnicode_FromFormat("[%zd]", f->i - 1);
@@ -266,25 +253,10 @@ encode_floats(encoder *enc, PyObject *const *items, Py_ssize_t n)
     return run;
 }
 
-static inline int
-get_int64(PyObject *obj, int64_t *value)
-{
-    if (!PyLong_CheckExact(obj)) {
-        return 0;
-    }
-    if (PyUnstable_Long_IsCompact((PyLongObject *)obj)) {
-        *value = PyUnstable_Long_CompactValue((PyLongObject *)obj);
-        return 1;
-    }
-    int overflow;
-    *value = PyLong_AsLongLongAndOverflow(obj, &overflow);
-    return !overflow;
-}
-
 #define PUT_INTS(TYPE) \
     for (Py_ssize_t i = 0; i < run; i++) { \
         int64_t value = 0; \
-        (void)get_int64(items[i], &value); \
+        (void)_PyMessage_AsInt64(items[i], &value); \
         TYPE narrow = (TYPE)value; \
         memcpy(to + i * sizeof(narrow), &narrow, sizeof(narrow)); \
     }
@@ -295,7 +267,9 @@ encode_ints(encoder *enc, PyObject *const *items, Py_ssize_t n)
 {
     Py_ssize_t run = 0;
     int64_t value, least = 0, most = 0;
-    while (run < n && get_int64(items[run], &value)) {
+    while (run < n && PyLong_CheckExact(items[run])
+           && _PyMessage_AsInt64(items[run], &value))
+    {
         least = Py_MIN(least, value);
         most = Py_MAX(most, value);
         run++;
@@ -409,7 +383,7 @@ go_on_with_set(encoder *enc, frame *f)
            ? number_at_end(enc, f->obj, f->keep, f->start) : COMPLETE;
 }
 
-static const frame_kind set_kind = {go_on_with_set, nowhere};
+static const frame_kind set_kind = {go_on_with_set, _PyEncoder_Nowhere};
 
 /* A mutable container has its number from the beginning. */
 static inline progress
@@ -461,7 +435,8 @@ where_key(const encoder *enc, const frame *f)
     if (f->phase == 0) {
         return PyUnicode_FromString(".keys()");
     }
-    return f->part != NULL ? PyUnicode_FromFormat("[%R]", f->part) : nowhere(enc, f);
+    return f->part != NULL ? PyUnicode_FromFormat("[%R]", f->part)
+                           : _PyEncoder_Nowhere(enc, f);
 }
 
 /* Those that cannot run code while they are encoded. */
@@ -616,7 +591,7 @@ encode_slice(encoder *enc, PyObject *obj, int keep)
 {
     PySliceObject *slice = (PySliceObject *)obj;
     PyObject *parts = PyTuple_Pack(3, slice->start, slice->stop, slice->step);
-    return _PyEncoder_Parts(enc, TAG_SLICE, obj, keep, parts, &slice_kind);
+    return _PyEncoder_Parts(enc, TAG_SLICE, obj, keep, parts, -1, &slice_kind);
 }
 
 
@@ -678,57 +653,48 @@ _PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep)
 
 /* --- any object ------------------------------------------------------------------- */
 
+typedef progress (*encode_func)(encoder *enc, PyObject *obj, int keep);
+
+/* By exact type, frequent ones first. */
+static const struct {
+    PyTypeObject *type;
+    encode_func encode;
+} encoders[] = {
+    {&PyTuple_Type, encode_tuple},
+    {&PyDict_Type, encode_dict},
+    {&PyList_Type, encode_list},
+    {&PyBytes_Type, encode_bytes},
+    {&PySet_Type, encode_set},
+    {&PyFrozenSet_Type, encode_set},
+    {&PyByteArray_Type, encode_bytearray},
+    {&PySlice_Type, encode_slice},
+    {&PyMemoryView_Type, encode_memoryview},
+    {&PyPickleBuffer_Type, encode_picklebuffer},
+    {&PyFunction_Type, _PyEncoder_Function},
+    {&PyCode_Type, _PyEncoder_Code},
+    {&PyCell_Type, _PyEncoder_Cell},
+    {&PyModule_Type, _PyEncoder_Module},
+};
+
+/* NULL for types of which the class says how to copy its objects. */
+static inline encode_func
+find_encoder(const _xxsub_state *state, const PyTypeObject *type)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(encoders); i++) {
+        if (type == encoders[i].type) {
+            return encoders[i].encode;
+        }
+    }
+    return type == state->RecvChannel || type == state->SendChannel ? encode_channel_end
+           : type == state->Queue ? encode_queue : NULL;
+}
+
 /* One that may have a number, and got none yet. */
 static progress
 encode_new(encoder *enc, PyObject *obj, int keep)
 {
-    PyTypeObject *type = Py_TYPE(obj);
-    if (type == &PyTuple_Type) {
-        return encode_tuple(enc, obj, keep);
-    }
-    if (type == &PyDict_Type) {
-        return encode_dict(enc, obj, keep);
-    }
-    if (type == &PyList_Type) {
-        return encode_list(enc, obj, keep);
-    }
-    if (type == &PyBytes_Type) {
-        return encode_bytes(enc, obj, keep);
-    }
-    if (type == &PySet_Type || type == &PyFrozenSet_Type) {
-        return encode_set(enc, obj, keep);
-    }
-    if (type == &PyByteArray_Type) {
-        return encode_bytearray(enc, obj, keep);
-    }
-    if (type == &PySlice_Type) {
-        return encode_slice(enc, obj, keep);
-    }
-    if (type == &PyMemoryView_Type) {
-        return encode_memoryview(enc, obj, keep);
-    }
-    if (type == &PyPickleBuffer_Type) {
-        return encode_picklebuffer(enc, obj, keep);
-    }
-    if (type == &PyFunction_Type) {
-        return _PyEncoder_Function(enc, obj, keep);
-    }
-    if (type == &PyCode_Type) {
-        return _PyEncoder_Code(enc, obj, keep);
-    }
-    if (type == &PyCell_Type) {
-        return _PyEncoder_Cell(enc, obj, keep);
-    }
-    if (type == &PyModule_Type) {
-        return _PyEncoder_Module(enc, obj, keep);
-    }
-    if (type == enc->state->RecvChannel || type == enc->state->SendChannel) {
-        return encode_channel_end(enc, obj, keep);
-    }
-    if (type == enc->state->Queue) {
-        return encode_queue(enc, obj, keep);
-    }
-    return _PyEncoder_Object(enc, obj, keep);
+    encode_func func = find_encoder(enc->state, Py_TYPE(obj));
+    return func != NULL ? func(enc, obj, keep) : _PyEncoder_Object(enc, obj, keep);
 }
 
 static progress
@@ -866,18 +832,17 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 int
 _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type)
 {
-    PyTypeObject *const own[] = {
+    PyTypeObject *const leaves[] = {
         &PyUnicode_Type, &PyLong_Type, &PyFloat_Type, &_PyNone_Type, &PyBool_Type,
-        &PyComplex_Type, &PyEllipsis_Type, &_PyNotImplemented_Type, &PyTuple_Type,
-        &PyDict_Type, &PyList_Type, &PyBytes_Type, &PySet_Type, &PyFrozenSet_Type,
-        &PyByteArray_Type, &PySlice_Type, &PyMemoryView_Type, &PyPickleBuffer_Type,
-        &PyFunction_Type, &PyCode_Type, &PyCell_Type, &PyModule_Type, state->RecvChannel,
-        state->SendChannel, state->Queue,
+        &PyComplex_Type, &PyEllipsis_Type, &_PyNotImplemented_Type,
     };
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(own); i++) {
-        if (type == own[i]) {
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(leaves); i++) {
+        if (type == leaves[i]) {
             return 1;
         }
+    }
+    if (find_encoder(state, type) != NULL) {
+        return 1;
     }
     return _PyEncoder_CanReduce(state, type);
 }

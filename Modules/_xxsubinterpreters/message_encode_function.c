@@ -129,20 +129,13 @@ finds_globals(PyFunctionObject *func, PyObject *name)
     if (PyUnicode_EqualToUTF8(name, "__main__")) {
         return 0;
     }
-    PyObject *module = PyImport_GetModule(name), *spec = NULL;
-    int r = -1;
-    if (module != NULL) {
-        r = PyModule_Check(module) && PyModule_GetDict(module) == func->func_globals;
-        if (r > 0) {
-            r = PyObject_GetOptionalAttrString(module, "__spec__", &spec);
-            r = r > 0 ? spec != Py_None : r;
-        }
+    PyObject *module = PyImport_GetModule(name);
+    if (module == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
     }
-    else if (!PyErr_Occurred()) {
-        r = 0;
-    }
-    Py_XDECREF(spec);
-    Py_XDECREF(module);
+    int r = PyModule_Check(module) && PyModule_GetDict(module) == func->func_globals
+            ? _PyEncoder_HasSpec(module) : 0;
+    Py_DECREF(module);
     return r;
 }
 
@@ -152,7 +145,8 @@ finds_globals(PyFunctionObject *func, PyObject *name)
 /* As message_format.h has them. */
 static const char *const part_names[FUNCTION_PARTS] = {
     ".__module__", "", ".__code__", ".__name__", ".__qualname__", ".__doc__",
-    ".__type_params__", ".__defaults__", ".__kwdefaults__", ".__closure__", ".__dict__", ".__annotations__", ".__globals__",
+    ".__type_params__", ".__defaults__", ".__kwdefaults__", ".__closure__", ".__dict__",
+    ".__annotations__", ".__globals__",
 };
 
 static PyObject *
@@ -161,7 +155,7 @@ where_in_function(const encoder *Py_UNUSED(enc), const frame *f)
     return PyUnicode_FromString(part_names[f->i - 1]);
 }
 
-static const frame_kind function_kind = {_PyEncoder_GoOnWithReduced, where_in_function};
+static const frame_kind function_kind = {_PyEncoder_GoOnWithParts, where_in_function};
 
 static PyObject *
 or_none(PyObject *obj)
@@ -216,11 +210,8 @@ encode_by_code(encoder *enc, PyObject *obj, int keep)
     PyObject *parts = function_parts(func, module, code);
     Py_DECREF(module);
     Py_DECREF(code);
-    if (_PyEncoder_Parts(enc, TAG_FUNCTION, obj, keep, parts, &function_kind) == FAILED) {
-        return FAILED;
-    }
-    enc->frames[enc->depth - 1].phase = FUNCTION_FIRST;
-    return BEGUN;
+    return _PyEncoder_Parts(enc, TAG_FUNCTION, obj, keep, parts, FUNCTION_FIRST,
+                            &function_kind);
 }
 
 progress

@@ -36,6 +36,15 @@ leads_to(PyObject *module, PyObject *qualname, PyObject *obj)
     return r;
 }
 
+int
+_PyEncoder_HasSpec(PyObject *module)
+{
+    PyObject *spec;
+    int r = PyObject_GetOptionalAttr(module, &_Py_ID(__spec__), &spec);
+    Py_XDECREF(spec);
+    return r > 0 ? spec != Py_None : r;
+}
+
 /* True if an import of `module` here finds exactly `obj` under `qualname`, and
    finds the same elsewhere; -1 on errors. */
 static int
@@ -48,17 +57,11 @@ is_importable(PyObject *obj, PyObject *module_name, PyObject *qualname)
     if (module == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    if (PyFunction_Check(obj)) {
-        /* A module without a spec was not imported from anywhere. */
-        PyObject *spec;
-        int r = PyObject_GetOptionalAttr(module, &_Py_ID(__spec__), &spec);
-        Py_XDECREF(spec);
-        if (r <= 0 || spec == Py_None) {
-            Py_DECREF(module);
-            return r < 0 ? -1 : 0;
-        }
+    /* A function can be sent in another way. */
+    int r = PyFunction_Check(obj) ? _PyEncoder_HasSpec(module) : 1;
+    if (r > 0) {
+        r = leads_to(module, qualname, obj);
     }
-    int r = leads_to(module, qualname, obj);
     Py_DECREF(module);
     return r;
 }
@@ -270,14 +273,6 @@ has_all_fields(PyTypeObject *type, PyObject *const *names, Py_ssize_t n)
     return result;
 }
 
-/* 1 if the object is registered in copyreg; -1 with an exception. */
-static int
-find_in_copyreg(_xxsub_state *state, PyTypeObject *type, PyObject **function)
-{
-    *function = NULL;
-    return PyDict_GetItemRef(state->dispatch_table, (PyObject *)type, function);
-}
-
 static int
 is_interpreter_class(PyTypeObject *type)
 {
@@ -347,7 +342,6 @@ look_up_class(_xxsub_state *state, PyTypeObject *type)
 static int
 make_plan(_xxsub_state *state, PyTypeObject *type)
 {
-    PyObject *function;
     int r = PyDict_Contains(state->registered, (PyObject *)type);
     if (r != 0) {
         return r < 0 ? -1 : BY_REGISTRY;
@@ -355,9 +349,8 @@ make_plan(_xxsub_state *state, PyTypeObject *type)
     if (_PyType_Lookup(type, state->transfer_name) != NULL) {
         return BY_TRANSFER;
     }
-    r = find_in_copyreg(state, type, &function);
+    r = PyDict_Contains(state->dispatch_table, (PyObject *)type);
     if (r != 0) {
-        Py_XDECREF(function);
         return r < 0 ? -1 : BY_COPYREG;
     }
     return look_up_class(state, type);
@@ -608,39 +601,12 @@ encode_attributes(encoder *enc, PyObject *obj, int keep, enum plan plan)
 
 /* --- as pickle does ------------------------------------------------------------------ */
 
-/* i: parts begun; n: all; part: the state if it is a dict of attributes. */
-
-static PyObject *
-where_in_reduced(const encoder *Py_UNUSED(enc), const frame *Py_UNUSED(f))
-{
-    return PyUnicode_New(0, 0);
-}
-
-progress
-_PyEncoder_GoOnWithReduced(encoder *enc, frame *f)
-{
-    while (f->i < f->n) {
-        if (f->i == f->phase) {     /* the object exists */
-            progress p = _PyEncoder_Number(enc, f->obj, f->keep, f->start);
-            if (p != BEGUN) {
-                return p;
-            }
-            f->phase = -1;
-        }
-        progress p = _PyEncoder_Encode(enc, PyTuple_GET_ITEM(f->parts, f->i++));
-        if (p != COMPLETE) {
-            return p;
-        }
-    }
-    return f->i == f->phase ? number_at_end(enc, f->obj, f->keep, f->start) : COMPLETE;
-}
-
-static const frame_kind reduced_kind = {_PyEncoder_GoOnWithReduced, where_in_reduced};
+static const frame_kind reduced_kind = {_PyEncoder_GoOnWithParts, _PyEncoder_Nowhere};
 
 static int
 bad_reduce(const char *what)
 {
-    PyErr_Format(PyExc_TypeError, "%s", what);
+    PyErr_SetString(PyExc_TypeError, what);
     return -1;
 }
 
@@ -772,13 +738,10 @@ encode_reduced(encoder *enc, PyObject *obj, PyObject *reduced, int keep)
     PyObject *list = parts_of(reduced, &tag, &flags, &n_first);
     PyObject *parts = list != NULL ? PyList_AsTuple(list) : NULL;
     Py_XDECREF(list);
-    if (_PyEncoder_Parts(enc, tag, obj, keep, parts, &reduced_kind) == FAILED
-        || write_byte(enc, flags) < 0)
-    {
+    if (_PyEncoder_Parts(enc, tag, obj, keep, parts, n_first, &reduced_kind) == FAILED) {
         return FAILED;
     }
-    enc->frames[enc->depth - 1].phase = n_first;
-    return BEGUN;
+    return write_byte(enc, flags) < 0 ? FAILED : BEGUN;
 }
 
 /* Call a function of the module that copies what pickle does not. */
@@ -793,16 +756,32 @@ call_helper(const char *name, PyObject *obj)
     return result;
 }
 
+/* What a table has for the class of the object, which it had a moment ago. */
+static PyObject *
+look_up(PyObject *table, PyObject *obj)
+{
+    PyObject *found;
+    if (PyDict_GetItemRef(table, (PyObject *)Py_TYPE(obj), &found) == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "unregistered while it was sent");
+    }
+    return found;
+}
+
+static PyObject *
+call_copyreg(encoder *enc, PyObject *obj)
+{
+    PyObject *function = look_up(enc->state->dispatch_table, obj);
+    PyObject *result = function != NULL ? PyObject_CallOneArg(function, obj) : NULL;
+    Py_XDECREF(function);
+    return result;
+}
+
 /* (decode, (encode(obj),)) */
 static PyObject *
 call_registered(encoder *enc, PyObject *obj)
 {
-    PyObject *functions;
-    int r = PyDict_GetItemRef(enc->state->registered, (PyObject *)Py_TYPE(obj), &functions);
-    if (r <= 0) {
-        if (r == 0) {
-            PyErr_SetString(PyExc_RuntimeError, "unregistered while it was sent");
-        }
+    PyObject *functions = look_up(enc->state->registered, obj);
+    if (functions == NULL) {
         return NULL;
     }
     PyObject *encoded = PyObject_CallOneArg(PyTuple_GET_ITEM(functions, 0), obj);
@@ -831,15 +810,10 @@ call_reduce(encoder *enc, PyObject *obj, enum plan plan)
         return call_registered(enc, obj);
     case BY_TRANSFER:
         return PyObject_CallMethodNoArgs(obj, enc->state->transfer_name);
+    case BY_COPYREG:
+        return call_copyreg(enc, obj);
     default:
         break;
-    }
-    PyObject *function;
-    int r = find_in_copyreg(enc->state, Py_TYPE(obj), &function);
-    if (r != 0) {
-        PyObject *result = r > 0 ? PyObject_CallOneArg(function, obj) : NULL;
-        Py_XDECREF(function);
-        return result;
     }
     PyObject *method = PyObject_GetAttr(obj, enc->state->reduce_names[0]);
     if (method == NULL) {
@@ -857,9 +831,7 @@ call_reduce(encoder *enc, PyObject *obj, enum plan plan)
 static progress
 refuse_or_fail(encoder *enc, PyObject *obj)
 {
-    return PyErr_ExceptionMatches(PyExc_Exception)
-           && !PyErr_ExceptionMatches(PyExc_MemoryError)
-           ? _PyEncoder_Refuse(enc, obj) : FAILED;
+    return _PyEncoder_MayRecover(enc) ? _PyEncoder_Refuse(enc, obj) : FAILED;
 }
 
 /* Whether only C code of the base says how to copy objects of a type, which hands out

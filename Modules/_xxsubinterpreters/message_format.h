@@ -154,6 +154,19 @@ _PyMessage_HasPlainDict(PyTypeObject *type)
     return descriptor != NULL && Py_IS_TYPE(descriptor, &PyGetSetDescr_Type);
 }
 
+/* The value of an int; false if it has more than 64 bits. */
+static inline int
+_PyMessage_AsInt64(PyObject *obj, int64_t *value)
+{
+    if (PyUnstable_Long_IsCompact((PyLongObject *)obj)) {
+        *value = PyUnstable_Long_CompactValue((PyLongObject *)obj);
+        return 1;
+    }
+    int overflow;
+    *value = PyLong_AsLongLongAndOverflow(obj, &overflow);
+    return !overflow;
+}
+
 /* Look up the names in a qualified name, one after the other, beginning with `obj`.  1
    with a new reference in *found; 0, or -1 with an exception, and NULL. */
 extern int _PyMessage_FollowName(PyObject *obj, PyObject *qualname, PyObject **found);

@@ -73,7 +73,9 @@ _PyMessage_TakeLarge(PyObject *copy)
         PyMem_RawFree(copy);
         return obj;
     }
-    if (counted) {                  /* it will be uncounted when it is freed */
+    if (counted) {
+        /* It will be uncounted when it is freed.  Those who share the count share the
+           GIL. */
         _PyInterpreterState_GET()->obmalloc->mgmt.raw_allocated_blocks++;
     }
     return PyObject_Init(copy, type);

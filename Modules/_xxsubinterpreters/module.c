@@ -165,11 +165,7 @@ _xxsubinterpreters_unpack_impl(PyObject *module, PyObject *message)
     if (taken == NULL) {
         return NULL;
     }
-    PyObject *result = _PyMessage_Decode(get_state(module), taken);
-    PyObject *exc = PyErr_GetRaisedException();
-    _PyMessage_Free(taken);
-    PyErr_SetRaisedException(exc);
-    return result;
+    return _PyMessage_Use(get_state(module), taken);
 }
 
 /*[clinic input]

@@ -94,3 +94,16 @@ def send_all(send, messages):
 
 def receive_all(recv):
     return list(recv)
+
+
+class CopyTestCase(TestCase):
+    """What is sent through a channel, and arrives in the same interpreter."""
+
+    def setUp(self):
+        super().setUp()
+        self.recv, self.send = interpreters.create_channel(None)
+        self.interp = self.create()
+
+    def copy(self, obj):
+        self.send.send(obj)
+        return self.recv.recv()

@@ -11,9 +11,9 @@ import types
 import unittest
 
 import interpreters
-from interpreters import NotShareableError, create_channel
+from interpreters import NotShareableError
 from test.support.script_helper import assert_python_ok
-from test.test_subinterpreters.support import TestCase, unsendable
+from test.test_subinterpreters.support import CopyTestCase, unsendable
 
 
 def identity(obj):
@@ -24,19 +24,6 @@ def apply(function, *args):
     return function(*args)
 
 
-class CopyCase(TestCase):
-
-    def setUp(self):
-        super().setUp()
-        self.recv, self.send = create_channel(None)
-        self.interp = self.create()
-
-    def copy(self, obj):
-        """Through a channel, within this interpreter."""
-        self.send.send(obj)
-        return self.recv.recv()
-
-
 def run_main(script, *expected):
     """Run a script of which the functions and classes are in __main__."""
     out = assert_python_ok('-c', textwrap.dedent(script)).out
@@ -44,7 +31,7 @@ def run_main(script, *expected):
     assert got == list(expected), got
 
 
-class FunctionTests(CopyCase):
+class FunctionTests(CopyTestCase):
 
     def test_closures(self):
         def outer(n):
@@ -285,7 +272,7 @@ class DeletesModule:
         del state['function'].__module__
 
 
-class ClassTests(CopyCase):
+class ClassTests(CopyTestCase):
 
     def test_a_class_is_one_class_wherever_it_goes(self):
         class Local:
@@ -531,7 +518,7 @@ class Transferred(Handle):
         raise AssertionError('has __transfer__()')
 
 
-class RegistryTests(CopyCase):
+class RegistryTests(CopyTestCase):
 
     def test_register(self):
         with self.assertRaises(NotShareableError):

@@ -4,8 +4,7 @@ import traceback
 import unittest
 
 import interpreters
-from interpreters import create_channel
-from test.test_subinterpreters.support import TestCase, unsendable
+from test.test_subinterpreters.support import CopyTestCase, unsendable
 
 
 class Plain(Exception):
@@ -114,15 +113,7 @@ def raised(exc):
         return caught
 
 
-class ExceptionTests(TestCase):
-
-    def setUp(self):
-        super().setUp()
-        self.recv, self.send = create_channel(None)
-
-    def copy(self, obj):
-        self.send.send(obj)
-        return self.recv.recv()
+class ExceptionTests(CopyTestCase):
 
     def test_classes_and_arguments(self):
         for exc in (Plain(), Plain(1, [2]), ValueError('x'), KeyError('k'), StopIteration(3),

@@ -207,6 +207,18 @@ class RunTests(TestCase):
             self.assertIsNone(exc.__cause__.__cause__)
             self.assertEqual(exc.__cause__.excinfo.msg, 'gone')
 
+    def test_exception_of_code_that_unloads_the_engine(self):
+        interp = self.create()
+        with self.assertRaises(ExecutionFailed) as caught:
+            interp.exec('''if True:
+                import gc, sys
+                for name in 'interpreters', '_xxsubinterpreters', '_interpreters_reduce':
+                    sys.modules.pop(name, None)
+                gc.collect()
+                raise LookupError('gone')
+                ''')
+        self.assertEqual(caught.exception.exception.args, ('gone',))
+
     def test_exception_that_cannot_be_copied_is_still_described(self):
         interp = self.create()
         interp.exec('''if True:

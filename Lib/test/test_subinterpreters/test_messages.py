@@ -15,7 +15,7 @@ import weakref
 
 import interpreters
 from interpreters import NotShareableError, create_channel
-from test.test_subinterpreters.support import TestCase, unsendable
+from test.test_subinterpreters.support import CopyTestCase, TestCase, unsendable
 
 
 def identity(obj):
@@ -101,17 +101,7 @@ class NeedsItself:
         return NeedsItself, (self,)
 
 
-class CopyTests(TestCase):
-
-    def setUp(self):
-        super().setUp()
-        self.recv, self.send = create_channel(None)
-        self.interp = self.create()
-
-    def copy(self, obj):
-        """Through a channel, within this interpreter."""
-        self.send.send(obj)
-        return self.recv.recv()
+class CopyTests(CopyTestCase):
 
     def assertSame(self, got, expected):
         """Equal, and of equal types all the way down."""
