@@ -24,7 +24,7 @@ how often it runs, and what it finds to visit, depends on how a contender makes
 its objects.  It collects, outside the time, before each turn, so that none pays
 for what another left.
 
-Memory is measured in processes of their own: by how much resident memory grows
+Memory is measured in processes of their own: by how much more the process holds
 for each message that nobody receives, against the length of the object's pickle.
 
 Prints the median of the rounds with their range, and ratios taken round by

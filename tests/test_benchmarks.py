@@ -27,9 +27,9 @@ def run(root):
     if probe.returncode:
         pytest.skip(f'{python} is not a python of this project')
 
-    def run(name, *args):
+    def run(name, *args, **environment):
         return subprocess.run([python, root / 'benchmarks' / name, *map(str, args)],
-                              text=True, capture_output=True)
+                              env=os.environ | environment, text=True, capture_output=True)
 
     return run
 
@@ -190,6 +190,21 @@ def test_messages_are_measured(run, root, tmp_path):
     missing = {(name, label) for name, found in content['measurements'].items()
                for label, contender in found['contenders'].items() if not contender['rounds']}
     assert missing == {('tree', 'marshal'), ('bytes', 'deepcopy')}
+
+
+def test_memory_of_messages_does_not_depend_on_what_was_compiled(run, tmp_path):
+    def measured(dont_write):
+        path = tmp_path / 'messages.json'
+        done = run('messages.py', '--quick', '--only', 'records', '--output', path,
+                   PYTHONPYCACHEPREFIX=str(tmp_path / 'cache'),
+                   PYTHONDONTWRITEBYTECODE=dont_write)
+        assert (done.returncode, done.stderr) == (0, '')
+        (message,), = json.loads(path.read_text())[
+            'measurements']['records_memory']['contenders']['message']['rounds']
+        return message
+
+    compiled, _, cached = measured('1'), measured(''), measured('')
+    assert 0 < compiled == pytest.approx(cached, rel=.1)
 
 
 def test_messages_refuses_bad_options(run, tmp_path):

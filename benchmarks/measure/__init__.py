@@ -34,9 +34,9 @@ blocked MS
 blocked_process MS
     ms of CPU time of its whole process, once
 channels HELD COUNT
-    bytes of resident memory for each channel, once
+    bytes of memory for each channel, once
 messages HELD COUNT
-    bytes of resident memory for each message, once
+    bytes of memory for each message, once
 
 CAPACITY is a number of messages or `none`; programs without such a setting
 ignore it.  PLACE is one of the numbers in loops; programs that cannot choose

@@ -13,7 +13,7 @@ import time
 import traceback
 from functools import partial
 
-from . import loops, transports
+from . import loops, memory, transports
 
 UNAVAILABLE = 69    # EX_UNAVAILABLE of sysexits.h
 
@@ -105,10 +105,10 @@ def _wait_blocked(workers, link, ms):
 def channels(workers, link, held, count):
     kept = [link() for _ in range(held)]
     inboxes, outboxes = [None] * count, [None] * count
-    before = _resident()
+    before = memory.held()
     for i in range(count):
         inboxes[i], outboxes[i] = link()
-    size = (_resident() - before) / count
+    size = (memory.held() - before) / count
     del kept                    # not earlier
     return [size]
 
@@ -116,9 +116,9 @@ def channels(workers, link, held, count):
 def messages(workers, link, held, count):
     kept, filled = link(), link()
     _fill(kept, held)
-    before = _resident()
+    before = memory.held()
     _fill(filled, count)
-    return [(_resident() - before) / count]
+    return [(memory.held() - before) / count]
 
 
 def _fill(ends, count):
@@ -126,19 +126,6 @@ def _fill(ends, count):
     send = loops.sending(ends[1])
     for number in range(count):
         send(number)
-
-
-def _resident():
-    """Bytes of this process that are in memory.
-
-    The kernel adds them up here; what it says elsewhere lags behind by what
-    each processor has not reported yet.
-    """
-    with open('/proc/self/smaps_rollup') as file:
-        for line in file:
-            if line.startswith('Rss:'):
-                return int(line.split()[1]) * 1024
-    raise AssertionError('the kernel does not say how much is in memory')
 
 
 MODES = {function.__name__: function for function in (

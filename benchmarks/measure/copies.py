@@ -7,10 +7,10 @@ times: us for one copy, TURNS samples for each of CONTENDERS.  They take turns,
 every other time in the opposite order.  In its turn each copies the object as
 often as takes about MS ms, at least once, and the sample is the mean.
 
-memory: bytes of resident memory for each message that waits in a channel, and
-the length of the object's pickle.  As many messages wait as have BYTES bytes
-when pickled, at least three.  As many again are sent before and kept, to use up
-the memory that the process has free without returning it.
+memory: bytes of memory that the process holds for each message that waits in a
+channel, and the length of the object's pickle.  As many messages wait as have
+BYTES bytes when pickled, at least three.  As many again are sent before and
+kept, to use up what is free in pages that are in use.
 
 NAME is one of objects.OBJECTS.  Prints a JSON object: for each contender a list
 of samples, or a str that says why it cannot copy this object.  A copy that
@@ -26,6 +26,7 @@ import sys
 import time
 from itertools import repeat
 
+from .memory import held
 from .objects import OBJECTS
 
 MESSAGE, PICKLE, MARSHAL, DEEPCOPY, BUILD = CONTENDERS = (
@@ -97,16 +98,10 @@ def memory(kind, size, total):
     recv, send = unbounded_channel()        # both stay open
     for _ in range(count):
         send.send(original)
-    before = resident()
+    before = held()
     for _ in range(count):
         send.send(original)
-    return {MESSAGE: [(resident() - before) / count], PICKLE: [pickled]}
-
-
-def resident():
-    """Bytes of this process that are in memory, as child.py counts them."""
-    with open('/proc/self/smaps_rollup') as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith('Rss:'))
+    return {MESSAGE: [(held() - before) / count], PICKLE: [pickled]}
 
 
 def main(mode, name, *numbers):
