@@ -44,17 +44,21 @@ typedef struct {
     size_t n_items;                 /* that are there */
 } decoder_frame;
 
+#define SMALL_STACK 64
+#define SMALL_DEPTH 16
+#define DEPTH_GROWTH 4              /* few messages need more than once */
+
 typedef struct {
     _xxsub_state *state;
     _PyMessage *message;
     const unsigned char *next;
     const unsigned char *end;
 
-    PyObject **stack;               /* of owned objects */
+    PyObject **stack;               /* of owned objects; `small_stack`, or allocated */
     size_t used;
     size_t allocated;
 
-    decoder_frame *frames;
+    decoder_frame *frames;          /* `small_frames`, or allocated */
     size_t depth;
     size_t allocated_frames;
 
@@ -63,6 +67,9 @@ typedef struct {
 
     decoder_shape *shapes;
     size_t n_shapes;                /* met so far */
+
+    PyObject *small_stack[SMALL_STACK];
+    decoder_frame small_frames[SMALL_DEPTH];
 } decoder;
 
 /* Set an exception for a message that the encoder did not write; return NULL. */

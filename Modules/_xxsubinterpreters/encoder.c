@@ -55,23 +55,22 @@ _PyEncoder_WriteHandle(encoder *enc, int tag, PyObject *obj, int keep,
 
 /* --- frames ------------------------------------------------------------------ */
 
-frame *
-_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj, int keep,
-                size_t start)
+int
+_PyEncoder_GrowFrames(encoder *enc)
 {
-    if (enc->depth == enc->allocated_frames) {
-        size_t n = enc->allocated_frames == 0 ? 16 : 2 * enc->allocated_frames;
-        frame *frames = PyMem_Realloc(enc->frames, n * sizeof(frame));
-        if (frames == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        enc->frames = frames;
-        enc->allocated_frames = n;
+    size_t n = DEPTH_GROWTH * enc->allocated_frames;
+    frame *old = enc->frames == enc->small_frames ? NULL : enc->frames;
+    frame *frames = PyMem_Realloc(old, n * sizeof(frame));
+    if (frames == NULL) {
+        PyErr_NoMemory();
+        return -1;
     }
-    frame *f = &enc->frames[enc->depth++];
-    *f = (frame){.kind = kind, .obj = Py_NewRef(obj), .keep = keep, .start = start};
-    return f;
+    if (old == NULL) {
+        memcpy(frames, enc->small_frames, sizeof(enc->small_frames));
+    }
+    enc->frames = frames;
+    enc->allocated_frames = n;
+    return 0;
 }
 
 PyObject *
@@ -382,9 +381,8 @@ unnumber(encoder *enc, frame *f)
 /* Forget what was written, and which objects and shapes were met, since the
    record of the frame began, which is not among the frames any more. */
 static void
-roll_back(encoder *enc, frame *f)
+roll_back(encoder *enc, frame *f, const checkpoint *before)
 {
-    const checkpoint *before = &f->before;
     enc->size = before->size;
     while (enc->n_handles > before->n_handles) {
         struct handle *handle = &enc->handles[--enc->n_handles];
@@ -422,10 +420,27 @@ roll_back(encoder *enc, frame *f)
 }
 
 progress
+_PyEncoder_Guard(encoder *enc, checkpoint before)
+{
+    checkpoint *copy = PyMem_New(checkpoint, 1);
+    if (copy == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    *copy = before;
+    frame *f = &enc->frames[enc->depth - 1];
+    assert(!f->kind->is_plain);
+    f->before = copy;
+    return BEGUN;
+}
+
+progress
 _PyEncoder_Recover(encoder *enc)
 {
     size_t i = enc->depth;
-    while (i > 0 && !enc->frames[i - 1].guarded) {
+    while (i > 0 && (enc->frames[i - 1].kind->is_plain
+                     || enc->frames[i - 1].before == NULL))
+    {
         i--;
     }
     if (i == 0 || !_PyEncoder_MayRecover(enc)) {
@@ -433,11 +448,12 @@ _PyEncoder_Recover(encoder *enc)
     }
     PyErr_Clear();
     frame f = enc->frames[i - 1];
+    checkpoint before = *f.before;
     Py_INCREF(f.obj);
     while (enc->depth >= i) {
         _PyEncoder_Pop(enc);
     }
-    roll_back(enc, &f);
+    roll_back(enc, &f, &before);
     /* Not a third time. */
     progress p = FAILED;
     if (_PyObjectMap_FindOrAdd(&enc->again, f.obj) != NULL) {
@@ -453,7 +469,9 @@ _PyEncoder_Clear(encoder *enc, int failed)
     while (enc->depth > 0) {
         _PyEncoder_Pop(enc);
     }
-    PyMem_Free(enc->frames);
+    if (enc->frames != enc->small_frames) {
+        PyMem_Free(enc->frames);
+    }
     _PyObjectMap_Clear(&enc->kept);
     _PyObjectMap_Clear(&enc->plans);
     _PyObjectMap_Clear(&enc->again);

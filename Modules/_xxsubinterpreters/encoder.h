@@ -36,6 +36,7 @@ typedef struct {
     /* A new str, the step of a path that leads to the object that is encoded
        now; NULL with an exception; or an empty one. */
     PyObject *(*where)(const encoder *, const frame *);
+    int is_plain;                   /* its frames do without some fields */
 } frame_kind;
 
 /* How far the encoder is. */
@@ -49,20 +50,24 @@ typedef struct {
 struct frame {
     const frame_kind *kind;
     PyObject *obj;                  /* owned */
-    PyObject *parts;                /* owned, or NULL */
-    PyObject *part;                 /* owned, or NULL */
-    PyObject *other;                /* owned, or NULL */
     Py_ssize_t i;
     Py_ssize_t n;
     size_t start;                   /* of the record in the message */
-    size_t shape;
     int keep;                       /* KEEP or 0 */
+
+    /* What follows is not set in a plain frame. */
     int phase;
-    int guarded;                    /* it can be encoded in another way, see _PyEncoder_Recover() */
-    checkpoint before;              /* if so */
+    size_t shape;
+    PyObject *parts;                /* owned, or NULL */
+    PyObject *part;                 /* owned, or NULL */
+    PyObject *other;                /* owned, or NULL */
+    checkpoint *before;             /* owned; NULL unless it can be encoded in another
+                                       way, see _PyEncoder_Recover() */
 };
 
 #define SMALL_SIZE 512
+#define SMALL_DEPTH 16
+#define DEPTH_GROWTH 4              /* few graphs need more than once */
 #define SHAPE_SLOTS 64              /* a power of two */
 
 /* Names or keys that several objects have, see message_format.h. */
@@ -96,7 +101,7 @@ struct encoder {
     int keep_all;                   /* else most with one reference are not kept */
     int passed_some;                /* of these, so far */
 
-    frame *frames;
+    frame *frames;                  /* `small_frames`, or allocated */
     size_t depth;
     size_t allocated_frames;
 
@@ -111,6 +116,7 @@ struct encoder {
     shape_slot slots[SHAPE_SLOTS];  /* by the lowest bits of the signature */
 
     unsigned char small[SMALL_SIZE];
+    frame small_frames[SMALL_DEPTH];
 };
 
 
@@ -276,10 +282,33 @@ number_at_end(encoder *enc, PyObject *obj, int keep, size_t start)
 
 /* --- objects --------------------------------------------------------------- */
 
+/* Out of line: there is no room for another frame.  -1 with an exception. */
+extern int _PyEncoder_GrowFrames(encoder *enc);
+
 /* Push a frame for the record that begins at `start`; NULL with an exception.
    It holds a new reference to obj. */
-extern frame *_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj,
-                              int keep, size_t start);
+static inline frame *
+_PyEncoder_Push(encoder *enc, const frame_kind *kind, PyObject *obj, int keep, size_t start)
+{
+    if (enc->depth == enc->allocated_frames && _PyEncoder_GrowFrames(enc) < 0) {
+        return NULL;
+    }
+    frame *f = &enc->frames[enc->depth++];
+    /* One by one: for an initializer GCC clears the frame with `rep stos`, which takes
+       longer than all of this function. */
+    f->kind = kind;
+    f->obj = Py_NewRef(obj);
+    f->i = f->n = 0;
+    f->start = start;
+    f->keep = keep;
+    if (!kind->is_plain) {
+        f->phase = 0;
+        f->shape = 0;
+        f->parts = f->part = f->other = NULL;
+        f->before = NULL;
+    }
+    return f;
+}
 
 /* For frames that are no step of a path. */
 extern PyObject *_PyEncoder_Nowhere(const encoder *enc, const frame *f);
@@ -290,8 +319,9 @@ _PyEncoder_Pop(encoder *enc)
 {
     frame *f = &enc->frames[--enc->depth];
     PyObject *obj = f->obj;
-    if (f->parts != NULL || f->part != NULL || f->other != NULL) {
+    if (!f->kind->is_plain) {
         PyObject *parts = f->parts, *part = f->part, *other = f->other;
+        PyMem_Free(f->before);
         Py_XDECREF(parts);
         Py_XDECREF(part);
         Py_XDECREF(other);
@@ -323,6 +353,10 @@ shape_number(encoder *enc, size_t index)
 extern int _PyEncoder_DefineShape(encoder *enc, size_t index);
 
 #define MOST_SHAPED_KEYS 32         /* more than instances share */
+
+/* Say that the record of the innermost frame, before which the encoder was there, can be
+   encoded in another way.  BEGUN, or FAILED with an exception. */
+extern progress _PyEncoder_Guard(encoder *enc, checkpoint before);
 
 /* Encode str. */
 extern progress _PyEncoder_Str(encoder *enc, PyObject *obj);

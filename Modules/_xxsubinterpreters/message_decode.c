@@ -64,8 +64,8 @@ read_size(decoder *dec, size_t *n)
 }
 
 /* A record has at least one byte, so that many are not too many to allocate. */
-int
-_PyDecoder_Count(decoder *dec, size_t *n)
+static inline int
+read_count(decoder *dec, size_t *n)
 {
     if (read_size(dec, n) < 0) {
         return -1;
@@ -75,6 +75,12 @@ _PyDecoder_Count(decoder *dec, size_t *n)
         return -1;
     }
     return 0;
+}
+
+int
+_PyDecoder_Count(decoder *dec, size_t *n)
+{
+    return read_count(dec, n);
 }
 
 /* The handle of a record, of that kind, or NULL with an exception. */
@@ -165,17 +171,47 @@ number_at_end(decoder *dec, unsigned char tag, PyObject *obj)
 
 /* --- the stack and the frames -------------------------------------------------- */
 
+/* Make room for `larger` items in an array that has n of them, and is allocated unless it
+   is `small`.  NULL with an exception: nothing has changed. */
+static void *
+grown(void *array, const void *small, size_t n, size_t larger, size_t item_size)
+{
+    int is_small = array == small;
+    void *result = PyMem_Realloc(is_small ? NULL : array, larger * item_size);
+    if (result == NULL) {
+        return PyErr_NoMemory();
+    }
+    if (is_small) {
+        memcpy(result, small, n * item_size);
+    }
+    return result;
+}
+
 static int
 grow_stack(decoder *dec)
 {
-    size_t n = dec->allocated == 0 ? 64 : 2 * dec->allocated;
-    PyObject **stack = PyMem_Realloc(dec->stack, n * sizeof(PyObject *));
+    size_t n = 2 * dec->allocated;
+    PyObject **stack = grown(dec->stack, dec->small_stack, dec->allocated, n,
+                             sizeof(PyObject *));
     if (stack == NULL) {
-        PyErr_NoMemory();
         return -1;
     }
     dec->stack = stack;
     dec->allocated = n;
+    return 0;
+}
+
+static int
+grow_frames(decoder *dec)
+{
+    size_t n = DEPTH_GROWTH * dec->allocated_frames;
+    decoder_frame *frames = grown(dec->frames, dec->small_frames, dec->allocated_frames, n,
+                                  sizeof(decoder_frame));
+    if (frames == NULL) {
+        return -1;
+    }
+    dec->frames = frames;
+    dec->allocated_frames = n;
     return 0;
 }
 
@@ -203,22 +239,26 @@ _PyDecoder_Drop(decoder *dec, size_t base)
     }
 }
 
+static inline decoder_frame *
+push_frame(decoder *dec, unsigned char tag, size_t n)
+{
+    if (dec->depth == dec->allocated_frames && grow_frames(dec) < 0) {
+        return NULL;
+    }
+    decoder_frame *f = &dec->frames[dec->depth++];
+    f->tag = tag;                   /* one by one: see _PyEncoder_Push() */
+    f->parts = f->phase = 0;
+    f->base = dec->used;
+    f->remaining = n;
+    f->obj = NULL;
+    f->items = NULL;
+    return f;
+}
+
 decoder_frame *
 _PyDecoder_Push(decoder *dec, unsigned char tag, size_t n)
 {
-    if (dec->depth == dec->allocated_frames) {
-        size_t size = dec->allocated_frames == 0 ? 16 : 2 * dec->allocated_frames;
-        decoder_frame *frames = PyMem_Realloc(dec->frames, size * sizeof(decoder_frame));
-        if (frames == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        dec->frames = frames;
-        dec->allocated_frames = size;
-    }
-    decoder_frame *f = &dec->frames[dec->depth++];
-    *f = (decoder_frame){.tag = tag, .base = dec->used, .remaining = n};
-    return f;
+    return push_frame(dec, tag, n);
 }
 
 
@@ -385,7 +425,7 @@ decode_run(decoder *dec, enum tag tag, PyObject **obj)
 {
     size_t n;
     size_t width = tag == TAG_INT8S ? 1 : tag == TAG_INT16S ? 2 : tag == TAG_INT32S ? 4 : 8;
-    if (_PyDecoder_Count(dec, &n) < 0) {
+    if (read_count(dec, &n) < 0) {
         return -1;
     }
     decoder_frame *f = dec->depth > 0 ? &dec->frames[dec->depth - 1] : NULL;
@@ -427,7 +467,7 @@ decode_leaf(decoder *dec, unsigned char tag)
         return Py_NewRef(Py_Ellipsis);
     case TAG_BIGINT: {
         size_t n;
-        if (_PyDecoder_Count(dec, &n) < 0) {
+        if (read_count(dec, &n) < 0) {
             return NULL;
         }
         return _PyLong_FromByteArray(read_bytes(dec, n), n,
@@ -436,7 +476,7 @@ decode_leaf(decoder *dec, unsigned char tag)
     case TAG_BYTES:
     case TAG_BYTEARRAY: {
         size_t n;
-        if (_PyDecoder_Count(dec, &n) < 0) {
+        if (read_count(dec, &n) < 0) {
             return NULL;
         }
         const char *from = (const char *)read_bytes(dec, n);
@@ -526,7 +566,7 @@ int
 _PyDecoder_DefineShape(decoder *dec, decoder_shape *s)
 {
     size_t n;
-    if (_PyDecoder_Count(dec, &n) < 0) {
+    if (read_count(dec, &n) < 0) {
         return -1;
     }
     PyObject *keys = PyTuple_New(n);
@@ -822,7 +862,7 @@ pop_frame(decoder *dec)
 static int
 begin(decoder *dec, unsigned char tag, size_t n, size_t shape, PyObject **obj)
 {
-    decoder_frame *f = _PyDecoder_Push(dec, tag, n);
+    decoder_frame *f = push_frame(dec, tag, n);
     if (f == NULL) {
         return -1;
     }
@@ -850,6 +890,7 @@ begin(decoder *dec, unsigned char tag, size_t n, size_t shape, PyObject **obj)
             PyErr_NoMemory();
             return -1;
         }
+        f->n_items = 0;
     }
     if (n > 0) {
         return 0;
@@ -873,12 +914,12 @@ begin_container(decoder *dec, unsigned char tag, PyObject **obj)
     case TAG_TUPLE:
     case TAG_SET:
     case TAG_FROZENSET:
-        if (_PyDecoder_Count(dec, &n) < 0) {
+        if (read_count(dec, &n) < 0) {
             return -1;
         }
         break;
     case TAG_CELL:
-        if (_PyDecoder_Count(dec, &n) < 0) {
+        if (read_count(dec, &n) < 0) {
             return -1;
         }
         if (n > 1) {
@@ -887,7 +928,7 @@ begin_container(decoder *dec, unsigned char tag, PyObject **obj)
         }
         break;
     case TAG_DICT:
-        if (_PyDecoder_Count(dec, &n) < 0) {
+        if (read_count(dec, &n) < 0) {
             return -1;
         }
         n *= 2;
@@ -984,6 +1025,16 @@ decode_record(decoder *dec, PyObject **obj)
     case TAG_REF:
         *obj = read_ref(dec);
         break;
+    case TAG_TUPLE: {
+        size_t n;
+        if (read_count(dec, &n) < 0) {
+            return -1;
+        }
+        if (n > 0) {
+            return push_frame(dec, tag, n) != NULL ? 0 : -1;
+        }
+        return begin(dec, tag, n, 0, obj);
+    }
     default:
         return begin_container(dec, tag, obj);
     }
@@ -1008,6 +1059,12 @@ decode_all(decoder *dec)
             if (--f->remaining > 0) {
                 break;
             }
+            if (f->tag == TAG_TUPLE) {
+                dec->depth--;
+                obj = finish_tuple(dec, f);
+                r = obj != NULL ? 1 : -1;
+                continue;
+            }
             r = finish(dec, f, &obj);
             if (r > 0) {
                 pop_frame(dec);
@@ -1022,12 +1079,16 @@ decode_all(decoder *dec)
 PyObject *
 _PyMessage_Decode(_xxsub_state *state, _PyMessage *message)
 {
-    decoder dec = {
-        .state = state,
-        .message = message,
-        .next = message->data,
-        .end = message->data + message->size,
-    };
+    decoder dec;                    /* `small_stack` and what follows stay as they are */
+    memset(&dec, 0, offsetof(decoder, small_stack));
+    dec.state = state;
+    dec.message = message;
+    dec.next = message->data;
+    dec.end = message->data + message->size;
+    dec.stack = dec.small_stack;
+    dec.allocated = SMALL_STACK;
+    dec.frames = dec.small_frames;
+    dec.allocated_frames = SMALL_DEPTH;
     PyObject *obj = NULL;
     if (message->n_kept > 0) {
         dec.kept = PyMem_New(PyObject *, message->n_kept);
@@ -1046,11 +1107,15 @@ _PyMessage_Decode(_xxsub_state *state, _PyMessage *message)
 
     PyObject *exc = PyErr_GetRaisedException();     /* what follows may run code */
     _PyDecoder_Drop(&dec, 0);
-    PyMem_Free(dec.stack);
+    if (dec.stack != dec.small_stack) {
+        PyMem_Free(dec.stack);
+    }
     while (dec.depth > 0) {
         pop_frame(&dec);
     }
-    PyMem_Free(dec.frames);
+    if (dec.frames != dec.small_frames) {
+        PyMem_Free(dec.frames);
+    }
     for (size_t i = 0; i < dec.n_kept; i++) {
         Py_DECREF(dec.kept[i]);
     }

@@ -197,6 +197,10 @@ encode_picklebuffer(encoder *enc, PyObject *obj, int keep)
 }
 
 
+/* Any object. */
+static inline progress encode(encoder *enc, PyObject *obj);
+
+
 /* --- sequences and sets --------------------------------------------------------- */
 
 static PyObject *
@@ -311,55 +315,45 @@ encode_run(encoder *enc, PyObject *const *items, Py_ssize_t n)
                                        : encode_floats(enc, items, n);
 }
 
-/* i: items begun; n: all. */
+/* Lists and tuples.  i: items begun; n: all.  Those that are inside of each other are
+   encoded in one call. */
 static progress
-go_on_with_list(encoder *enc, frame *f)
+go_on_with_sequence(encoder *enc, frame *f)
 {
-    while (f->i < f->n) {
-        if (PyList_GET_SIZE(f->obj) != f->n) {
-            return changed("list changed size");
+    for (;;) {
+        int is_tuple = PyTuple_CheckExact(f->obj);
+        progress p = COMPLETE;
+        while (p == COMPLETE && f->i < f->n) {
+            if (!is_tuple && PyList_GET_SIZE(f->obj) != f->n) {
+                return changed("list changed size");
+            }
+            PyObject **items = is_tuple ? ((PyTupleObject *)f->obj)->ob_item
+                                        : ((PyListObject *)f->obj)->ob_item;
+            Py_ssize_t run = encode_run(enc, items + f->i, f->n - f->i);
+            if (run > 0) {
+                f->i += run;
+            }
+            else {
+                p = run < 0 ? FAILED : encode(enc, items[f->i++]);
+            }
         }
-        PyObject **items = ((PyListObject *)f->obj)->ob_item + f->i;
-        Py_ssize_t run = encode_run(enc, items, f->n - f->i);
-        if (run != 0) {
-            if (run < 0) {
+        if (p == COMPLETE) {
+            if (is_tuple && number_at_end(enc, f->obj, f->keep, f->start) == FAILED) {
                 return FAILED;
             }
-            f->i += run;
-            continue;
+            if (enc->depth == 1 || f[-1].kind != f->kind) {
+                return COMPLETE;
+            }
+            _PyEncoder_Pop(enc);
         }
-        progress p = _PyEncoder_Encode(enc, PyList_GET_ITEM(f->obj, f->i++));
-        if (p != COMPLETE) {
+        f = &enc->frames[enc->depth - 1];
+        if (p != COMPLETE && (p == FAILED || f->kind->go_on != go_on_with_sequence)) {
             return p;
         }
     }
-    return COMPLETE;
 }
 
-static const frame_kind list_kind = {go_on_with_list, where_index};
-
-static progress
-go_on_with_tuple(encoder *enc, frame *f)
-{
-    while (f->i < f->n) {
-        PyObject **items = ((PyTupleObject *)f->obj)->ob_item + f->i;
-        Py_ssize_t run = encode_run(enc, items, f->n - f->i);
-        if (run != 0) {
-            if (run < 0) {
-                return FAILED;
-            }
-            f->i += run;
-            continue;
-        }
-        progress p = _PyEncoder_Encode(enc, PyTuple_GET_ITEM(f->obj, f->i++));
-        if (p != COMPLETE) {
-            return p;
-        }
-    }
-    return number_at_end(enc, f->obj, f->keep, f->start);
-}
-
-static const frame_kind tuple_kind = {go_on_with_tuple, where_index};
+static const frame_kind sequence_kind = {go_on_with_sequence, where_index, .is_plain = 1};
 
 /* i: where the iteration is; n: elements that are to come. */
 static progress
@@ -383,7 +377,7 @@ go_on_with_set(encoder *enc, frame *f)
            ? number_at_end(enc, f->obj, f->keep, f->start) : COMPLETE;
 }
 
-static const frame_kind set_kind = {go_on_with_set, _PyEncoder_Nowhere};
+static const frame_kind set_kind = {go_on_with_set, _PyEncoder_Nowhere, .is_plain = 1};
 
 /* A mutable container has its number from the beginning. */
 static inline progress
@@ -402,17 +396,27 @@ begin(encoder *enc, int tag, PyObject *obj, int keep, Py_ssize_t n,
     return BEGUN;
 }
 
-static progress
-encode_list(encoder *enc, PyObject *obj, int keep)
+static inline progress
+encode_list(encoder *enc, PyObject *obj)
 {
-    (void)_PyEncoder_Number(enc, obj, keep, 0);
-    return begin(enc, TAG_LIST, obj, keep, PyList_GET_SIZE(obj), &list_kind);
+    int keep;
+    progress p = keep_or_refer(enc, obj, &keep);
+    if (p != BEGUN) {
+        return p;
+    }
+    if (keep) {
+        (void)_PyEncoder_Number(enc, obj, keep, 0);
+    }
+    return begin(enc, TAG_LIST, obj, keep, PyList_GET_SIZE(obj), &sequence_kind);
 }
 
-static progress
-encode_tuple(encoder *enc, PyObject *obj, int keep)
+static inline progress
+encode_tuple(encoder *enc, PyObject *obj)
 {
-    return begin(enc, TAG_TUPLE, obj, keep, PyTuple_GET_SIZE(obj), &tuple_kind);
+    int keep;
+    progress p = keep_tuple_or_refer(enc, obj, &keep);
+    return p != BEGUN ? p
+           : begin(enc, TAG_TUPLE, obj, keep, PyTuple_GET_SIZE(obj), &sequence_kind);
 }
 
 static progress
@@ -660,9 +664,7 @@ static const struct {
     PyTypeObject *type;
     encode_func encode;
 } encoders[] = {
-    {&PyTuple_Type, encode_tuple},
     {&PyDict_Type, encode_dict},
-    {&PyList_Type, encode_list},
     {&PyBytes_Type, encode_bytes},
     {&PySet_Type, encode_set},
     {&PyFrozenSet_Type, encode_set},
@@ -700,10 +702,10 @@ encode_new(encoder *enc, PyObject *obj, int keep)
 static progress
 encode_other(encoder *enc, PyObject *obj)
 {
-    if (PyBool_Check(obj)) {
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type == &PyBool_Type) {
         return encode_tag(enc, obj == Py_True ? TAG_TRUE : TAG_FALSE);
     }
-    PyTypeObject *type = Py_TYPE(obj);
     if (type == &PyComplex_Type) {
         return encode_complex(enc, obj);
     }
@@ -714,8 +716,7 @@ encode_other(encoder *enc, PyObject *obj)
         return encode_tag(enc, TAG_NOT_IMPLEMENTED);
     }
     int keep;
-    progress p = type == &PyTuple_Type ? keep_tuple_or_refer(enc, obj, &keep)
-                                       : keep_or_refer(enc, obj, &keep);
+    progress p = keep_or_refer(enc, obj, &keep);
     if (p != BEGUN) {
         return p;
     }
@@ -742,6 +743,12 @@ encode(encoder *enc, PyObject *obj)
     }
     if (obj == Py_None) {
         return encode_tag(enc, TAG_NONE);
+    }
+    if (type == &PyTuple_Type) {
+        return encode_tuple(enc, obj);
+    }
+    if (type == &PyList_Type) {
+        return encode_list(enc, obj);
     }
     return encode_other(enc, obj);
 }
@@ -809,12 +816,14 @@ new_message(encoder *enc)
 _PyMessage *
 _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 {
-    encoder enc;                    /* `small` and `slots` stay as they are */
+    encoder enc;                    /* `slots` and what follows stay as they are */
     for (int keep_all = 0; ; keep_all = 1) {
         memset(&enc, 0, offsetof(encoder, slots));
         enc.state = state;
         enc.data = enc.small;
         enc.allocated = SMALL_SIZE;
+        enc.frames = enc.small_frames;
+        enc.allocated_frames = SMALL_DEPTH;
         enc.name = name;
         enc.keep_all = keep_all;
         _PyMessage *message = encode_all(&enc, obj) == 0 ? new_message(&enc) : NULL;
@@ -832,12 +841,13 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 int
 _PyMessage_Supports(_xxsub_state *state, PyTypeObject *type)
 {
-    PyTypeObject *const leaves[] = {
+    PyTypeObject *const others[] = {
         &PyUnicode_Type, &PyLong_Type, &PyFloat_Type, &_PyNone_Type, &PyBool_Type,
         &PyComplex_Type, &PyEllipsis_Type, &_PyNotImplemented_Type,
+        &PyTuple_Type, &PyList_Type,
     };
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(leaves); i++) {
-        if (type == leaves[i]) {
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(others); i++) {
+        if (type == others[i]) {
             return 1;
         }
     }

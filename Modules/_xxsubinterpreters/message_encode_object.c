@@ -914,9 +914,7 @@ encode_exception(encoder *enc, PyObject *obj, int keep)
     }
     /* The outermost record of an exception is enough to go back to. */
     if (p == BEGUN && !_PyEncoder_IsInsideItself(enc, obj)) {
-        frame *f = &enc->frames[enc->depth - 1];
-        f->guarded = 1;
-        f->before = before;
+        return _PyEncoder_Guard(enc, before);
     }
     return p;
 }
