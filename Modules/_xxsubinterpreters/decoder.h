@@ -45,8 +45,9 @@ typedef struct {
 } decoder_frame;
 
 #define SMALL_STACK 64
+#define SMALL_KEPT 16
 #define SMALL_DEPTH 16
-#define DEPTH_GROWTH 4              /* few messages need more than once */
+#define LARGE_DEPTH 512             /* next; then it doubles */
 
 typedef struct {
     _xxsub_state *state;
@@ -62,13 +63,14 @@ typedef struct {
     size_t depth;
     size_t allocated_frames;
 
-    PyObject **kept;                /* by number; owned */
+    PyObject **kept;                /* by number; owned; `small_kept`, or allocated */
     size_t n_kept;                  /* numbers given so far */
 
     decoder_shape *shapes;
     size_t n_shapes;                /* met so far */
 
     PyObject *small_stack[SMALL_STACK];
+    PyObject *small_kept[SMALL_KEPT];
     decoder_frame small_frames[SMALL_DEPTH];
 } decoder;
 

@@ -58,7 +58,7 @@ _PyEncoder_WriteHandle(encoder *enc, int tag, PyObject *obj, int keep,
 int
 _PyEncoder_GrowFrames(encoder *enc)
 {
-    size_t n = DEPTH_GROWTH * enc->allocated_frames;
+    size_t n = enc->allocated_frames == SMALL_DEPTH ? LARGE_DEPTH : 2 * enc->allocated_frames;
     frame *old = enc->frames == enc->small_frames ? NULL : enc->frames;
     frame *frames = PyMem_Realloc(old, n * sizeof(frame));
     if (frames == NULL) {

@@ -67,7 +67,7 @@ struct frame {
 
 #define SMALL_SIZE 512
 #define SMALL_DEPTH 16
-#define DEPTH_GROWTH 4              /* few graphs need more than once */
+#define LARGE_DEPTH 512             /* next; then it doubles */
 #define SHAPE_SLOTS 64              /* a power of two */
 
 /* Names or keys that several objects have, see message_format.h. */

@@ -204,7 +204,7 @@ grow_stack(decoder *dec)
 static int
 grow_frames(decoder *dec)
 {
-    size_t n = DEPTH_GROWTH * dec->allocated_frames;
+    size_t n = dec->allocated_frames == SMALL_DEPTH ? LARGE_DEPTH : 2 * dec->allocated_frames;
     decoder_frame *frames = grown(dec->frames, dec->small_frames, dec->allocated_frames, n,
                                   sizeof(decoder_frame));
     if (frames == NULL) {
@@ -1025,12 +1025,13 @@ decode_record(decoder *dec, PyObject **obj)
     case TAG_REF:
         *obj = read_ref(dec);
         break;
-    case TAG_TUPLE: {
+    case TAG_TUPLE:
+    case TAG_LIST: {
         size_t n;
         if (read_count(dec, &n) < 0) {
             return -1;
         }
-        if (n > 0) {
+        if (n > 0 && n < LONG_LIST) {
             return push_frame(dec, tag, n) != NULL ? 0 : -1;
         }
         return begin(dec, tag, n, 0, obj);
@@ -1059,10 +1060,10 @@ decode_all(decoder *dec)
             if (--f->remaining > 0) {
                 break;
             }
-            if (f->tag == TAG_TUPLE) {
-                dec->depth--;
+            if (f->tag == TAG_TUPLE) {      /* without a number: the frame owns nothing */
                 obj = finish_tuple(dec, f);
                 r = obj != NULL ? 1 : -1;
+                dec->depth--;
                 continue;
             }
             r = finish(dec, f, &obj);
@@ -1089,14 +1090,15 @@ _PyMessage_Decode(_xxsub_state *state, _PyMessage *message)
     dec.allocated = SMALL_STACK;
     dec.frames = dec.small_frames;
     dec.allocated_frames = SMALL_DEPTH;
+    dec.kept = dec.small_kept;
     PyObject *obj = NULL;
-    if (message->n_kept > 0) {
+    if (message->n_kept > SMALL_KEPT) {
         dec.kept = PyMem_New(PyObject *, message->n_kept);
     }
     if (message->n_shapes > 0) {
         dec.shapes = PyMem_Calloc(message->n_shapes, sizeof(decoder_shape));
     }
-    if ((dec.kept == NULL && message->n_kept > 0)
+    if (dec.kept == NULL
         || (dec.shapes == NULL && message->n_shapes > 0))
     {
         PyErr_NoMemory();
@@ -1119,7 +1121,9 @@ _PyMessage_Decode(_xxsub_state *state, _PyMessage *message)
     for (size_t i = 0; i < dec.n_kept; i++) {
         Py_DECREF(dec.kept[i]);
     }
-    PyMem_Free(dec.kept);
+    if (dec.kept != dec.small_kept) {
+        PyMem_Free(dec.kept);
+    }
     clear_shapes(&dec);
     PyErr_SetRaisedException(exc);
     return obj;

@@ -199,6 +199,7 @@ encode_picklebuffer(encoder *enc, PyObject *obj, int keep)
 
 /* Any object. */
 static inline progress encode(encoder *enc, PyObject *obj);
+static inline progress encode_tuple(encoder *enc, PyObject *obj);
 
 
 /* --- sequences and sets --------------------------------------------------------- */
@@ -333,8 +334,12 @@ go_on_with_sequence(encoder *enc, frame *f)
             if (run > 0) {
                 f->i += run;
             }
+            else if (run < 0) {
+                p = FAILED;
+            }
             else {
-                p = run < 0 ? FAILED : encode(enc, items[f->i++]);
+                PyObject *item = items[f->i++];
+                p = PyTuple_CheckExact(item) ? encode_tuple(enc, item) : encode(enc, item);
             }
         }
         if (p == COMPLETE) {

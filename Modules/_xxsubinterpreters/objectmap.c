@@ -3,7 +3,7 @@
 #include "Python.h"
 #include "objectmap.h"
 
-#define FIRST_SIZE 32
+#define FIRST_SIZE 8
 
 int
 _PyObjectMap_Grow(_PyObjectMap *map)
