@@ -12,6 +12,7 @@
 #define Py_XXSUBINTERPRETERS_BLOCK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct _PyBlock _PyBlock;
 
@@ -25,6 +26,20 @@ typedef void (*_PyBlock_ReleaseFunc)(void *arg);
    `release` may be NULL. */
 extern _PyBlock *_PyBlock_Wrap(void *data, size_t size,
                                _PyBlock_ReleaseFunc release, void *arg);
+
+/* Return a new reference to a block of zeros, aligned to so many bytes; NULL when out of
+   memory.  Large ones get their memory from the kernel, page by page when it is used;
+   `huge` asks for huge pages. */
+#define _PyBlock_ALIGNMENT 64
+extern _PyBlock *_PyBlock_New(size_t size, int huge);
+
+/* Say, for people, what the memory is of, and whose, the id of an interpreter, -1 for
+   nobody's.  Only by whoever made the block, before others know it; `kind` is copied,
+   and cut if it is long. */
+#define _PyBlock_KIND_SIZE 32
+extern void _PyBlock_Describe(_PyBlock *block, const char *kind, int64_t owner);
+extern const char *_PyBlock_Kind(const _PyBlock *block);
+extern int64_t _PyBlock_Owner(const _PyBlock *block);
 
 extern void _PyBlock_Incref(_PyBlock *block);
 extern void _PyBlock_Decref(_PyBlock *block);

@@ -2,7 +2,7 @@
 
 #include "Python.h"
 #include "bufferview.h"
-#include "interp.h"
+#include "export.h"
 
 typedef struct {
     PyObject_HEAD
@@ -10,66 +10,7 @@ typedef struct {
 } BufferView;
 
 
-/* --- pinned exporters ----------------------------------------------------- */
-
-/* `view` belongs to the interpreter that is pinned. */
-struct export {
-    _PyInterp_Pinned pinned;
-    Py_buffer view;
-};
-
-static void
-release_view(_PyInterp_Pinned *pinned)
-{
-    struct export *export = _Py_CONTAINER_OF(pinned, struct export, pinned);
-    PyBuffer_Release(&export->view);
-}
-
-static void
-free_export(_PyInterp_Pinned *pinned)
-{
-    PyMem_RawFree(_Py_CONTAINER_OF(pinned, struct export, pinned));
-}
-
-/* The release function of the block over an exporter's memory. */
-static void
-unpin(void *arg)
-{
-    struct export *export = arg;
-    _PyInterp_Unpin(&export->pinned);
-}
-
-/* Return a new reference to a block over the memory of `obj`.  The block owns
-   a view of it, lent to the caller as *view. */
-static _PyBlock *
-pin(PyObject *obj, const Py_buffer **view)
-{
-    struct export *export = PyMem_RawMalloc(sizeof(struct export));
-    if (export == NULL) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    export->pinned = (_PyInterp_Pinned){
-        .release = release_view, .free = free_export};
-    if (PyObject_GetBuffer(obj, &export->view, PyBUF_FULL_RO) < 0) {
-        PyMem_RawFree(export);
-        return NULL;
-    }
-    if (_PyInterp_Pin(&export->pinned) < 0) {
-        PyBuffer_Release(&export->view);
-        PyMem_RawFree(export);
-        return NULL;
-    }
-    _PyBlock *block = _PyBlock_Wrap(export->view.buf, export->view.len,
-                                    unpin, export);
-    if (block == NULL) {
-        unpin(export);
-        PyErr_NoMemory();
-        return NULL;
-    }
-    *view = &export->view;
-    return block;
-}
+/* --- exporting ----------------------------------------------------------- */
 
 /* True if the items hold references to Python objects, which mean nothing in
    another interpreter.  Field names, between colons, may contain any letter. */
@@ -113,15 +54,7 @@ _PyBufferView_Export(_xxsub_state *state, PyObject *memoryview)
         }
     }
     else {
-        const Py_buffer *view;
-        _PyBlock *block = pin(own, &view);
-        if (block != NULL) {
-            result = _PySharedBuffer_New(block, view);
-            if (result == NULL) {
-                PyErr_NoMemory();
-            }
-            _PyBlock_Decref(block);
-        }
+        result = _PyExport_New(own);
     }
     Py_DECREF(own);
     return result;
@@ -139,6 +72,7 @@ _PyBufferView_NewMemoryView(_xxsub_state *state, _PySharedBuffer *buffer)
         return NULL;
     }
     self->buffer = buffer;
+    _PySharedBuffer_SetHolder(buffer, PyInterpreterState_GetID(PyInterpreterState_Get()));
     PyObject *result = PyMemoryView_FromObject((PyObject *)self);
     Py_DECREF(self);
     return result;

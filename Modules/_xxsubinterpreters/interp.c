@@ -10,6 +10,7 @@
 #include "pycore_runtime.h"       // HEAD_LOCK()
 #include "channel.h"
 #include "interp.h"
+#include "shared.h"
 #include "waiter.h"
 
 #include <pthread.h>              // pthread_atfork()
@@ -37,7 +38,9 @@ struct entry {
     Py_ssize_t inside;              /* visits in progress */
     int stopping;                   /* atomic: its threads are not to wait */
     Py_ssize_t pins;                /* exports of its memory */
+    _PyInterp_Pinned *pinned;       /* those that others use */
     _PyInterp_Pinned *unpinned;     /* those to be released */
+    int detaching;                  /* leave them alone for now */
     Py_ssize_t releasing;           /* threads that come to release them */
     _PyWaiter *closer;              /* waits until there are none */
     _PyInterp_Visit *visits;        /* those that can be interrupted */
@@ -55,6 +58,7 @@ static struct {
     struct entry *first;
     int handles_fork;
     void (*when_ended)(int64_t);    /* atomic */
+    _PyInterp_DetachFunc detach;    /* atomic */
 } registry;
 
 /* Where the thread has come to release memory. */
@@ -173,11 +177,13 @@ before_fork(void)
 {
     lock();
     _PyChannel_BeforeFork();
+    _PySharedBuffer_BeforeFork();
 }
 
 static void
 after_fork_parent(void)
 {
+    _PySharedBuffer_AfterForkParent();
     _PyChannel_AfterForkParent();
     unlock();
 }
@@ -186,6 +192,7 @@ static void
 after_fork_child(void)
 {
     _PyChannel_AfterForkChild();
+    _PySharedBuffer_AfterForkChild();
     struct entry **link = &registry.first;
     while (*link != NULL) {
         struct entry *e = *link;
@@ -566,6 +573,7 @@ has_pins(struct entry *e)
 }
 
 static void release_unpinned(int64_t id);
+static void detach_pinned(struct entry *e);
 
 /* Become a zombie if something is pinned.  Return true if so.  The calling
    thread is attached to the interpreter. */
@@ -667,6 +675,7 @@ end(struct entry *e, enum life before, int wait)
     release_unpinned(e->id);
     if (result == ENDED && has_pins(e)) {
         clear_main(interp);         /* may drop the interpreter's own */
+        detach_pinned(e);
         if (turn_zombie(e)) {
             result = STAYS_ZOMBIE;
         }
@@ -771,15 +780,99 @@ _PyInterp_Pin(_PyInterp_Pinned *pinned)
 {
     int64_t id = PyInterpreterState_GetID(PyInterpreterState_Get());
     pinned->id = id;
+    pinned->state = _PyInterp_PINNED;
+    pinned->previous = NULL;
     lock();
     struct entry *e = find(id);
     int alive = e != NULL && e->life == ALIVE;
     if (alive) {
         e->pins++;
+        pinned->next = e->pinned;
+        if (e->pinned != NULL) {
+            e->pinned->previous = pinned;
+        }
+        e->pinned = pinned;
     }
     unlock();
     return alive ? 0 : refused(id, "is being closed: its memory cannot be "
                                    "shared any more");
+}
+
+/* Take it out of the list of those that are in use.  The lock is held. */
+static void
+unlist(struct entry *e, _PyInterp_Pinned *pinned)
+{
+    if (pinned->previous != NULL) {
+        pinned->previous->next = pinned->next;
+    }
+    else {
+        e->pinned = pinned->next;
+    }
+    if (pinned->next != NULL) {
+        pinned->next->previous = pinned->previous;
+    }
+}
+
+/* Make what can be independent of an interpreter that is CLOSING, and to which the calling
+   thread is attached. */
+static void
+detach_pinned(struct entry *e)
+{
+    _PyInterp_DetachFunc detach = (_PyInterp_DetachFunc)_Py_atomic_load_ptr(&registry.detach);
+    lock();
+    size_t n = e->pins;             /* no new ones come */
+    unlock();
+    _PyInterp_Pinned **pinned = PyMem_New(_PyInterp_Pinned *, n);
+    char *detached = PyMem_Calloc(n + 1, 1);
+    if (detach == NULL || pinned == NULL || detached == NULL) {
+        PyMem_Free(pinned);         /* out of memory: the interpreter stays for them */
+        PyMem_Free(detached);
+        return;
+    }
+    size_t listed = 0;
+    lock();
+    e->detaching = 1;
+    for (_PyInterp_Pinned *p = e->pinned; p != NULL; p = p->next) {
+        pinned[listed++] = p;
+    }
+    unlock();
+    assert(listed <= n);
+    /* Those that are unpinned meanwhile are left to us. */
+    detach(pinned, listed, detached);
+    for (size_t i = 0; i < listed; i++) {
+        if (!detached[i]) {
+            continue;
+        }
+        lock();
+        int unpinned = pinned[i]->state == _PyInterp_UNPINNED;
+        if (unpinned) {
+            _PyInterp_Pinned **link = &e->unpinned;
+            while (*link != pinned[i]) {
+                link = &(*link)->next;
+            }
+            *link = pinned[i]->next;
+        }
+        else {
+            unlist(e, pinned[i]);
+        }
+        pinned[i]->state = _PyInterp_DETACHED;
+        e->pins--;
+        unlock();
+        if (unpinned) {
+            pinned[i]->free(pinned[i]);
+        }
+    }
+    lock();
+    e->detaching = 0;
+    unlock();
+    PyMem_Free(pinned);
+    PyMem_Free(detached);
+}
+
+void
+_PyInterp_DetachWith(_PyInterp_DetachFunc detach)
+{
+    _Py_atomic_store_ptr(&registry.detach, (void *)detach);
 }
 
 /* Release what is to be released.  The calling thread is attached to the
@@ -868,27 +961,30 @@ _PyInterp_Unpin(_PyInterp_Pinned *pinned)
 {
     int64_t id = pinned->id;
     lock();
-    struct entry *e = find(id);
+    struct entry *e = pinned->state != _PyInterp_DETACHED ? find(id) : NULL;
     PyInterpreterState *interp = e != NULL ? e->interp : NULL;
     PyThreadState *current = _PyThreadState_GET();
     int at_home = current != NULL && current->interp == interp;
-    int closing = 0;
+    int later = 0;
     if (e != NULL) {
+        unlist(e, pinned);
+        pinned->state = _PyInterp_UNPINNED;
         pinned->next = e->unpinned;
         e->unpinned = pinned;
-        closing = e->life == CLOSING;
-        e->releasing += !at_home && !closing;
+        /* Whoever closes it sees to it. */
+        later = e->detaching || (e->life == CLOSING && !at_home);
+        e->releasing += !at_home && !later;
     }
     unlock();
     if (interp == NULL) {
         pinned->free(pinned);
         return;
     }
+    if (later) {
+        return;
+    }
     if (at_home) {
         release_unpinned(id);
-    }
-    else if (closing) {
-        return;                     /* whoever closes it sees to it */
     }
     else {
         release_there(e);

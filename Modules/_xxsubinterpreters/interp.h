@@ -91,12 +91,26 @@ typedef struct _PyInterp_Pinned {
     int64_t id;                     /* of the interpreter */
     void (*release)(struct _PyInterp_Pinned *);
     void (*free)(struct _PyInterp_Pinned *);
-    struct _PyInterp_Pinned *next;  /* among those still to be released */
+    struct _PyInterp_Pinned *next, *previous;   /* among the pinned; `next` also
+                                       among those still to be released */
+    enum {
+        _PyInterp_PINNED,
+        _PyInterp_UNPINNED,         /* to be released */
+        _PyInterp_DETACHED,         /* not the interpreter's memory any more */
+    } state;
 } _PyInterp_Pinned;
 
 /* Keep the current interpreter's memory alive until it is unpinned.  Fails
    with InterpreterError in an interpreter that is being closed. */
 extern int _PyInterp_Pin(_PyInterp_Pinned *pinned);
+
+/* Have detach(pinned, n, detached) called when an interpreter is closed that is pinned:
+   with all that is pinned in it, attached to it.  What it makes independent of the
+   interpreter it marks with a 1 in `detached`; of that release() is not called any more,
+   only free().  Called again with the same function, does nothing. */
+typedef void (*_PyInterp_DetachFunc)(_PyInterp_Pinned *const *pinned, size_t n,
+                                     char *detached);
+extern void _PyInterp_DetachWith(_PyInterp_DetachFunc detach);
 
 /* Call release() attached to the pinned interpreter, drop the pin, and call
    free(); the last pin of a zombie ends it.  If the interpreter was torn down

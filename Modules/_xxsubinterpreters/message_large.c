@@ -1,28 +1,14 @@
 /* Large strings in messages: copied once.
 
    The sender copies the whole object into raw memory, and the receiver makes that
-   memory its object.  Objects larger than what pymalloc has in its arenas are such
-   memory anyhow, and are freed as such, whoever allocated them. */
+   memory its object: see rawmemory.h. */
 
 #include "Python.h"
-#include "pycore_interp.h"        // PyInterpreterState
-#include "pycore_obmalloc.h"      // struct _obmalloc_state
-#include "pycore_pymem.h"         // _PyMem_GetCurrentAllocatorName()
-#include "pycore_pystate.h"       // _PyInterpreterState_GET()
 #include "message.h"
 #include "message_format.h"
+#include "rawmemory.h"
 
 #include <stddef.h>               // offsetof()
-
-/* Is raw memory good for objects?  Allocators that keep books, as for debugging and
-   tracemalloc, would not find it there. */
-static int
-is_raw(int *counted)
-{
-    const char *name = _PyMem_GetCurrentAllocatorName();
-    *counted = name != NULL && strcmp(name, "pymalloc") == 0;
-    return *counted || (name != NULL && strcmp(name, "malloc") == 0);
-}
 
 static size_t
 size_of(PyObject *obj)
@@ -38,8 +24,7 @@ size_of(PyObject *obj)
 PyObject *
 _PyMessage_CopyLarge(PyObject *obj)
 {
-    int counted;
-    if (!is_raw(&counted) || (PyUnicode_CheckExact(obj) && !PyUnicode_IS_COMPACT(obj))) {
+    if (!_PyRawMemory_IsGood() || (PyUnicode_CheckExact(obj) && !PyUnicode_IS_COMPACT(obj))) {
         return NULL;
     }
     size_t size = size_of(obj);
@@ -64,8 +49,7 @@ PyObject *
 _PyMessage_TakeLarge(PyObject *copy)
 {
     PyTypeObject *type = Py_TYPE(copy);
-    int counted;
-    if (!is_raw(&counted)) {        /* any more */
+    if (!_PyRawMemory_IsGood()) {   /* any more */
         PyObject *obj = type == &PyBytes_Type
             ? PyBytes_FromStringAndSize(PyBytes_AS_STRING(copy), PyBytes_GET_SIZE(copy))
             : PyUnicode_FromKindAndData(PyUnicode_KIND(copy), PyUnicode_DATA(copy),
@@ -73,10 +57,6 @@ _PyMessage_TakeLarge(PyObject *copy)
         PyMem_RawFree(copy);
         return obj;
     }
-    if (counted) {
-        /* It will be uncounted when it is freed.  Those who share the count share the
-           GIL. */
-        _PyInterpreterState_GET()->obmalloc->mgmt.raw_allocated_blocks++;
-    }
+    _PyRawMemory_Take();
     return PyObject_Init(copy, type);
 }

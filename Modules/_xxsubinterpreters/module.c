@@ -11,6 +11,7 @@
 #include "call.h"
 #include "capi.h"
 #include "channelobject.h"
+#include "export.h"
 #include "interp.h"
 #include "message.h"
 #include "queueobject.h"
@@ -704,6 +705,7 @@ module_exec(PyObject *module)
         return -1;
     }
     _PyQueueObject_Init();
+    _PyExport_Init();
     if (add_type(module, &_PyRecvChannel_spec, &state->RecvChannel) < 0
         || add_type(module, &_PySendChannel_spec, &state->SendChannel) < 0
         || add_type(module, &_PyQueue_spec, &state->Queue) < 0

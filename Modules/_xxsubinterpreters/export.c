@@ -1,0 +1,232 @@
+/* Exports: memory of Python objects that other interpreters use.  See export.h. */
+
+#include "Python.h"
+#include "pycore_object.h"        // _Py_DEC_REFTOTAL()
+#include "export.h"
+#include "interp.h"
+#include "objectlayout.h"
+#include "rawmemory.h"
+
+#include <stddef.h>               // offsetof()
+#include <stdlib.h>               // qsort()
+
+/* Memory that several exports of an object had, and that is no interpreter's now. */
+struct orphan {
+    Py_ssize_t refs;                /* atomic */
+    void *memory;                   /* from PyMem_RawMalloc() */
+};
+
+struct export {
+    _PyInterp_Pinned pinned;
+    Py_buffer view;                 /* of the interpreter that is pinned */
+    struct orphan *orphan;          /* a reference, if it was detached */
+};
+
+static struct export *
+export_of(_PyInterp_Pinned *pinned)
+{
+    return _Py_CONTAINER_OF(pinned, struct export, pinned);
+}
+
+static void
+release_view(_PyInterp_Pinned *pinned)
+{
+    PyBuffer_Release(&export_of(pinned)->view);
+}
+
+static void
+free_export(_PyInterp_Pinned *pinned)
+{
+    struct export *export = export_of(pinned);
+    struct orphan *orphan = export->orphan;
+    if (orphan != NULL && _Py_atomic_add_ssize(&orphan->refs, -1) == 1) {
+        PyMem_RawFree(orphan->memory);
+        PyMem_RawFree(orphan);
+    }
+    PyMem_RawFree(export);
+}
+
+/* The release function of the block over an exporter's memory. */
+static void
+unpin(void *arg)
+{
+    _PyInterp_Unpin(&((struct export *)arg)->pinned);
+}
+
+
+/* --- detaching ------------------------------------------------------------------------ */
+
+/* Take the memory out of an object that nobody but `n` exports uses the memory of.  NULL
+   if that cannot be done; then nothing has changed. */
+static void *
+take_memory(PyObject *obj, size_t n)
+{
+    if (!_PyRawMemory_IsGood()) {
+        return NULL;
+    }
+    if (PyByteArray_CheckExact(obj) || _PyArray_CheckExact(obj)) {
+        _PyAllocation allocation;
+        return _PyObjectLayout_Exports(obj) == (Py_ssize_t)n
+               && _PyObjectLayout_Take(obj, &allocation) ? allocation.memory : NULL;
+    }
+    if (PyBytes_CheckExact(obj) && Py_REFCNT(obj) == (Py_ssize_t)n
+        && offsetof(PyBytesObject, ob_sval) + PyBytes_GET_SIZE(obj) + 1
+           > _PyRawMemory_LARGEST_SMALL)
+    {
+        /* One more reference that nobody gives back: the memory is never freed as that of
+           an object. */
+        Py_INCREF(obj);
+#ifdef Py_REF_DEBUG
+        _Py_DEC_REFTOTAL(PyInterpreterState_Get());
+#endif
+        _PyRawMemory_Give();
+        return obj;
+    }
+    return NULL;
+}
+
+static int
+compare_exporters(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t)export_of(**(_PyInterp_Pinned **const *)a)->view.obj;
+    uintptr_t y = (uintptr_t)export_of(**(_PyInterp_Pinned **const *)b)->view.obj;
+    return (x > y) - (x < y);
+}
+
+/* The n exports, places in `pinned`, are all that there are of an object. */
+static void
+detach_object(_PyInterp_Pinned *const **places, size_t n,
+              _PyInterp_Pinned *const *pinned, char *detached)
+{
+    struct orphan *orphan = PyMem_RawMalloc(sizeof(struct orphan));
+    if (orphan == NULL) {
+        return;                     /* the interpreter stays for it */
+    }
+    orphan->memory = take_memory(export_of(*places[0])->view.obj, n);
+    if (orphan->memory == NULL) {
+        PyMem_RawFree(orphan);
+        return;
+    }
+    orphan->refs = n;
+    for (size_t i = 0; i < n; i++) {
+        export_of(*places[i])->orphan = orphan;
+        release_view(*places[i]);
+        detached[places[i] - pinned] = 1;
+    }
+}
+
+static void
+detach(_PyInterp_Pinned *const *pinned, size_t n, char *detached)
+{
+    _PyInterp_Pinned *const **places = PyMem_New(_PyInterp_Pinned *const *, n);
+    if (places == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        places[i] = &pinned[i];
+    }
+    qsort(places, n, sizeof(*places), compare_exporters);
+    for (size_t i = 0, j; i < n; i = j) {
+        PyObject *obj = export_of(*places[i])->view.obj;
+        for (j = i + 1; j < n && export_of(*places[j])->view.obj == obj; j++) {
+        }
+        detach_object(places + i, j - i, pinned, detached);
+    }
+    PyMem_Free(places);
+}
+
+void
+_PyExport_Init(void)
+{
+    _PyInterp_DetachWith(detach);
+}
+
+
+/* --- exporting ------------------------------------------------------------------------ */
+
+static void
+describe(_PyBlock *block, PyObject *exporter)
+{
+    _PyBlock_Describe(block, exporter != NULL ? Py_TYPE(exporter)->tp_name : "memory",
+                      PyInterpreterState_GetID(PyInterpreterState_Get()));
+}
+
+/* A buffer over part of a block, in the shape of `view`, with its own reference to the
+   block; the caller's is used up. */
+static _PySharedBuffer *
+buffer_over(_PyBlock *block, const Py_buffer *view)
+{
+    _PySharedBuffer *buffer = _PySharedBuffer_New(block, view);
+    if (buffer == NULL) {
+        PyErr_NoMemory();
+    }
+    _PyBlock_Decref(block);
+    return buffer;
+}
+
+/* Short bytes, which live in an arena, are copied. */
+static _PySharedBuffer *
+copy_bytes(PyObject *bytes, const Py_buffer *view)
+{
+    _PyBlock *block = _PyBlock_New(PyBytes_GET_SIZE(bytes), 0);
+    if (block == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    memcpy(_PyBlock_Data(block), PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
+    describe(block, bytes);
+    Py_buffer moved = *view;
+    moved.buf = (char *)_PyBlock_Data(block)
+                + ((char *)view->buf - PyBytes_AS_STRING(bytes));
+    return buffer_over(block, &moved);
+}
+
+/* Return a new reference to a block over the memory of `obj`. */
+static _PyBlock *
+pin(PyObject *obj, PyObject *exporter)
+{
+    struct export *export = PyMem_RawMalloc(sizeof(struct export));
+    if (export == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    *export = (struct export){.pinned = {.release = release_view, .free = free_export}};
+    if (PyObject_GetBuffer(obj, &export->view, PyBUF_FULL_RO) < 0) {
+        PyMem_RawFree(export);
+        return NULL;
+    }
+    if (_PyInterp_Pin(&export->pinned) < 0) {
+        PyBuffer_Release(&export->view);
+        PyMem_RawFree(export);
+        return NULL;
+    }
+    _PyBlock *block = _PyBlock_Wrap(export->view.buf, export->view.len, unpin, export);
+    if (block == NULL) {
+        unpin(export);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    describe(block, exporter);
+    return block;
+}
+
+_PySharedBuffer *
+_PyExport_New(PyObject *memoryview)
+{
+    const Py_buffer *view = PyMemoryView_GET_BUFFER(memoryview);
+    PyObject *exporter = PyMemoryView_GET_BASE(memoryview);
+    PyObject *pinned = memoryview;
+    if (exporter != NULL && PyBytes_CheckExact(exporter)) {
+        if (PyBytes_GET_SIZE(exporter) <= _PyRawMemory_LARGEST_SMALL) {
+            return copy_bytes(exporter, view);
+        }
+        pinned = exporter;
+    }
+    else if (exporter != NULL && _PyObjectLayout_Supports(exporter)) {
+        pinned = exporter;
+    }
+    /* The memoryview is one over many; an object of which the memory can be detached must
+       not have such uses. */
+    _PyBlock *block = pin(pinned, exporter);
+    return block != NULL ? buffer_over(block, view) : NULL;
+}
