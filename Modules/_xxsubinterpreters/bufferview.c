@@ -3,6 +3,8 @@
 #include "Python.h"
 #include "bufferview.h"
 #include "export.h"
+#include "objectlayout.h"
+#include "sharedblock.h"
 
 typedef struct {
     PyObject_HEAD
@@ -29,12 +31,21 @@ holds_objects(const char *format)
     return 0;
 }
 
+PyObject *
+_PyBufferView_Of(PyObject *obj)
+{
+    if (_PyObjectLayout_Supports(obj)) {
+        _PyObjectLayout_Enlarge(obj);
+    }
+    return PyMemoryView_FromObject(obj);
+}
+
 _PySharedBuffer *
-_PyBufferView_Export(_xxsub_state *state, PyObject *memoryview)
+_PyBufferView_Export(_xxsub_state *state, PyObject *obj)
 {
     /* A view of its own, over the same exporter: the one that was sent can be
        released.  This also fails if it was. */
-    PyObject *own = PyMemoryView_FromObject(memoryview);
+    PyObject *own = _PyBufferView_Of(obj);
     if (own == NULL) {
         return NULL;
     }
@@ -44,9 +55,14 @@ _PyBufferView_Export(_xxsub_state *state, PyObject *memoryview)
         PyErr_SetString(PyExc_BufferError,
                         "memory that holds Python objects cannot be shared");
     }
-    else if (base != NULL && Py_IS_TYPE(base, state->BufferView)) {
-        /* A view of a view: the same block, seen in this shape. */
-        _PySharedBuffer *below = ((BufferView *)base)->buffer;
+    else if (base != NULL && (Py_IS_TYPE(base, state->BufferView)
+                              || Py_IS_TYPE(base, state->SharedBlock)))
+    {
+        /* Shared already: the same block, seen in this shape.  It is in use, so a
+           SharedBlock was not moved. */
+        _PySharedBuffer *below = Py_IS_TYPE(base, state->BufferView)
+                                 ? ((BufferView *)base)->buffer : _PySharedBlock_Buffer(base);
+        assert(below != NULL);
         result = _PySharedBuffer_New(_PySharedBuffer_Block(below),
                                      PyMemoryView_GET_BUFFER(own));
         if (result == NULL) {

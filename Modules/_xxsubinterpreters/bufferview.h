@@ -17,10 +17,12 @@ extern PyType_Spec _PyBufferView_spec;
 extern PyObject *_PyBufferView_NewMemoryView(_xxsub_state *state,
                                              _PySharedBuffer *buffer);
 
-/* Describe the memory under `view` for others; the memory is pinned in its
-   interpreter, or, if it is shared memory already, shared once more.  Return a
+/* A new memoryview of an object.  Its memory is one that can be detached, if possible. */
+extern PyObject *_PyBufferView_Of(PyObject *obj);
+
+/* Describe the memory of `obj`, usually a memoryview, for others; the memory is pinned in
+   its interpreter, or, if it is shared memory already, shared once more.  Return a
    shared buffer owned by the caller, or NULL with an exception. */
-extern _PySharedBuffer *_PyBufferView_Export(_xxsub_state *state,
-                                             PyObject *memoryview);
+extern _PySharedBuffer *_PyBufferView_Export(_xxsub_state *state, PyObject *obj);
 
 #endif /* !Py_XXSUBINTERPRETERS_BUFFERVIEW_H */

@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "blocking.h"
+#include "bufferview.h"
 #include "channelobject.h"
 #include "message.h"
 
@@ -206,7 +207,7 @@ _xxsubinterpreters_SendChannel_send_nowait(ChannelObject *self,
 static PyObject *
 send_view(ChannelObject *self, PyObject *obj, int block, PyObject *timeout)
 {
-    PyObject *view = PyMemoryView_FromObject(obj);
+    PyObject *view = _PyBufferView_Of(obj);
     if (view == NULL) {
         return NULL;
     }

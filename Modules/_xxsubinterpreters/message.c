@@ -172,6 +172,12 @@ _PyMessage_ReleaseBuffer(void *buffer)
 }
 
 void
+_PyMessage_ReleaseBlock(void *buffer)
+{
+    _PySharedBuffer_Free(buffer);
+}
+
+void
 _PyMessage_ReleaseLarge(void *copy)
 {
     PyMem_RawFree(copy);

@@ -13,7 +13,9 @@
 #include "bufferview.h"
 #include "channelobject.h"
 #include "decoder.h"
+#include "moved.h"
 #include "queueobject.h"
+#include "sharedblock.h"
 
 
 /* --- reading --------------------------------------------------------------- */
@@ -510,6 +512,14 @@ decode_leaf(decoder *dec, unsigned char tag)
     }
     case TAG_INTERPRETER:
         return decode_interpreter(dec);
+    case TAG_BLOCK: {
+        void *buffer = take_handle(dec, _PyMessage_ReleaseBlock);
+        return buffer != NULL ? _PySharedBlock_New(dec->state, buffer) : NULL;
+    }
+    case TAG_MOVED: {
+        void *moved = take_handle(dec, _PyMessage_ReleaseMoved);
+        return moved != NULL ? _PyMoved_Receive(dec->state, moved) : NULL;
+    }
     default:
         return _PyDecoder_Invalid();
     }

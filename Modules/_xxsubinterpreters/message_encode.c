@@ -11,7 +11,9 @@
 #include "channelobject.h"
 #include "encoder.h"
 #include "interp.h"
+#include "moved.h"
 #include "queueobject.h"
+#include "sharedblock.h"
 
 
 /* --- leaves ----------------------------------------------------------------- */
@@ -616,6 +618,51 @@ encode_memoryview(encoder *enc, PyObject *obj, int keep)
 }
 
 static progress
+encode_block(encoder *enc, PyObject *obj, int keep)
+{
+    _PySharedBuffer *own = _PySharedBlock_Buffer(obj);
+    if (own == NULL) {
+        return FAILED;
+    }
+    Py_buffer view;
+    _PySharedBuffer_Fill(own, &view);
+    _PySharedBuffer *buffer = _PySharedBuffer_New(_PySharedBuffer_Block(own), &view);
+    if (buffer == NULL) {
+        PyErr_NoMemory();
+        return FAILED;
+    }
+    return _PyEncoder_WriteHandle(enc, TAG_BLOCK, obj, keep, _PyMessage_ReleaseBlock,
+                                  buffer);
+}
+
+/* What move() was called with.  If its memory cannot change hands it is shared; a
+   memoryview is released then. */
+static progress
+encode_move(encoder *enc, PyObject *obj, int keep)
+{
+    PyObject *moved = _PyMove_Object(obj);
+    if (_PyMoved_Supports(enc->state, moved)) {
+        _PyMoved *record = _PyMoved_Take(enc->state, moved);
+        return record == NULL ? FAILED
+               : _PyEncoder_WriteHandle(enc, TAG_MOVED, obj, keep,
+                                        _PyMessage_ReleaseMoved, record);
+    }
+    _PySharedBuffer *buffer = _PyBufferView_Export(enc->state, moved);
+    if (buffer == NULL) {
+        return FAILED;
+    }
+    PyObject *released = PyMemoryView_Check(moved)
+                         ? PyObject_CallMethod(moved, "release", NULL) : Py_NewRef(Py_None);
+    if (released == NULL) {
+        _PySharedBuffer_Free(buffer);
+        return FAILED;
+    }
+    Py_DECREF(released);
+    return _PyEncoder_WriteHandle(enc, TAG_BUFFER, obj, keep, _PyMessage_ReleaseBuffer,
+                                  buffer);
+}
+
+static progress
 encode_channel_end(encoder *enc, PyObject *obj, int keep)
 {
     _PyChannelEnd *end = _PyChannelObject_CloneEnd(enc->state, obj);
@@ -693,7 +740,9 @@ find_encoder(const _xxsub_state *state, const PyTypeObject *type)
         }
     }
     return type == state->RecvChannel || type == state->SendChannel ? encode_channel_end
-           : type == state->Queue ? encode_queue : NULL;
+           : type == state->Queue ? encode_queue
+           : type == state->SharedBlock ? encode_block
+           : type == state->Move ? encode_move : NULL;
 }
 
 /* One that may have a number, and got none yet. */

@@ -82,6 +82,8 @@ enum tag {
     TAG_CHANNEL_END,        /* size handle: _PyChannelEnd */
     TAG_QUEUE,              /* size handle: _PyChannelEnd */
     TAG_INTERPRETER,        /* size handle: int64_t, its id */
+    TAG_BLOCK,              /* size handle: _PySharedBuffer, of a SharedBlock */
+    TAG_MOVED,              /* size handle: _PyMoved */
 
     TAG_AGAIN = 0x40,
     TAG_KEEP = 0x80,
@@ -131,6 +133,7 @@ extern void _PyMessage_ReleaseEnd(void *end);
 extern void _PyMessage_ReleaseQueue(void *end);
 extern void _PyMessage_ReleaseBuffer(void *buffer);
 extern void _PyMessage_ReleaseInterpreter(void *id);
+extern void _PyMessage_ReleaseBlock(void *buffer);
 extern void _PyMessage_ReleaseLarge(void *copy);
 extern void _PyMessage_ReleaseCode(void *marshalled);
 

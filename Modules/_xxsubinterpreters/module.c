@@ -14,8 +14,10 @@
 #include "export.h"
 #include "interp.h"
 #include "message.h"
+#include "moved.h"
 #include "queueobject.h"
 #include "select.h"
+#include "sharedblock.h"
 #include "state.h"
 
 /*[clinic input]
@@ -187,6 +189,75 @@ _xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
     return _PyMessage_Supports(get_state(module), Py_TYPE(obj));
 }
 
+
+/*[clinic input]
+_xxsubinterpreters.view
+
+    obj: object
+    /
+
+Return a memoryview of a buffer, to be shared.
+[clinic start generated code]*/
+{
+    return _PyBufferView_Of(obj);
+}
+
+/*[clinic input]
+_xxsubinterpreters.move
+
+    obj: object
+    /
+
+Return an object that stands for `obj` in a message, to be moved.
+[clinic start generated code]*/
+{
+    return _PyMove_New(get_state(module), obj);
+}
+
+static PyObject *
+list_from_infos(const _PySharedBuffer_Info *infos, Py_ssize_t n)
+{
+    PyObject *result = PyList_New(n);
+    for (Py_ssize_t i = 0; result != NULL && i < n; i++) {
+        PyObject *item = Py_BuildValue(
+            "KsLnL", (unsigned long long)(uintptr_t)infos[i].block, infos[i].kind,
+            (long long)infos[i].owner, (Py_ssize_t)infos[i].size, (long long)infos[i].holder);
+        if (item == NULL) {
+            Py_CLEAR(result);
+            break;
+        }
+        PyList_SET_ITEM(result, i, item);
+    }
+    return result;
+}
+
+/*[clinic input]
+_xxsubinterpreters.list_shared
+
+Describe all shared memory, by who views it.
+
+A list of (block, type, owner, nbytes, holder) tuples, oldest first: a number for the
+memory, the name of the type of its object, the id of the interpreter that the object is in
+or -1, bytes, and the id of the interpreter that views it or -1 if it is in a message.
+[clinic start generated code]*/
+{
+    PyObject *result = NULL;
+    Py_ssize_t n = _PySharedBuffer_List(NULL, 0);
+    Py_ssize_t size;
+    do {
+        size = n + 8;               /* room for some made meanwhile */
+        _PySharedBuffer_Info *infos = PyMem_New(_PySharedBuffer_Info, size);
+        if (infos == NULL) {
+            return PyErr_NoMemory();
+        }
+        n = _PySharedBuffer_List(infos, size);
+        if (n <= size) {
+            result = list_from_infos(infos, n);
+        }
+        PyMem_Free(infos);
+    } while (n > size);
+    return result;
+}
 
 /*[clinic input]
 _xxsubinterpreters.register
@@ -712,7 +783,11 @@ module_exec(PyObject *module)
         || add_type(module, &_PyPort_spec, &state->Port) < 0
         || add_type(module, &_PyOperation_spec, &state->Operation) < 0
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
-        || add_type(module, &message_spec, &state->Message) < 0)
+        || add_type(module, &message_spec, &state->Message) < 0
+        || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
+        || add_type(module, &_PyMove_spec, &state->Move) < 0
+        || add_type(module, &_PyMovedByteArray_spec, &state->MovedByteArray) < 0
+        || add_type(module, &_PyMovedArray_spec, &state->MovedArray) < 0)
     {
         return -1;
     }
@@ -733,7 +808,11 @@ module_exec(PyObject *module)
     }
 
     if (add_queue_exceptions(module, state) < 0
+        || add_exception(module, "MovedError",
+                         "The object was moved to another interpreter.",
+                         PyExc_ValueError, &state->MovedError) < 0
         || _PyMessage_InitState(state) < 0
+        || _PyMoved_InitState(state) < 0
         || PyModule_Add(module, "_C_API", _PyCAPI_NewCapsule()) < 0)
     {
         return -1;
@@ -765,6 +844,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Operation);
     Py_VISIT(state->BufferView);
     Py_VISIT(state->Message);
+    Py_VISIT(state->SharedBlock);
+    Py_VISIT(state->Move);
+    Py_VISIT(state->MovedByteArray);
+    Py_VISIT(state->MovedArray);
     Py_VISIT(state->ChannelError);
     Py_VISIT(state->ChannelClosedError);
     Py_VISIT(state->ChannelEmptyError);
@@ -774,6 +857,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->QueueEmpty);
     Py_VISIT(state->QueueFull);
     Py_VISIT(state->ItemInterpreterDestroyed);
+    Py_VISIT(state->MovedError);
     return _PyMessage_VisitState(state, visit, arg);
 }
 
@@ -788,6 +872,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Operation);
     Py_CLEAR(state->BufferView);
     Py_CLEAR(state->Message);
+    Py_CLEAR(state->SharedBlock);
+    Py_CLEAR(state->Move);
+    Py_CLEAR(state->MovedByteArray);
+    Py_CLEAR(state->MovedArray);
     Py_CLEAR(state->ChannelError);
     Py_CLEAR(state->ChannelClosedError);
     Py_CLEAR(state->ChannelEmptyError);
@@ -797,6 +885,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->QueueEmpty);
     Py_CLEAR(state->QueueFull);
     Py_CLEAR(state->ItemInterpreterDestroyed);
+    Py_CLEAR(state->MovedError);
     _PyMessage_ClearState(state);
     return 0;
 }
@@ -805,6 +894,7 @@ static void
 module_free(void *module)
 {
     (void)module_clear((PyObject *)module);
+    _PyMoved_FreeState(get_state(module));
 }
 
 static PyMethodDef module_methods[] = {
@@ -812,6 +902,9 @@ static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_UNPACK_METHODDEF
     _XXSUBINTERPRETERS_IS_SHAREABLE_METHODDEF
     _XXSUBINTERPRETERS_REGISTER_METHODDEF
+    _XXSUBINTERPRETERS_VIEW_METHODDEF
+    _XXSUBINTERPRETERS_MOVE_METHODDEF
+    _XXSUBINTERPRETERS_LIST_SHARED_METHODDEF
     _XXSUBINTERPRETERS_EXEC_METHODDEF
     _XXSUBINTERPRETERS_CALL_METHODDEF
     _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF

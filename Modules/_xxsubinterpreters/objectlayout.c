@@ -4,21 +4,8 @@
 #include "objectlayout.h"
 #include "rawmemory.h"
 
-/* As in Modules/arraymodule.c, which has no header. */
-typedef struct {
-    PyObject_VAR_HEAD
-    char *ob_item;
-    Py_ssize_t allocated;
-    const struct {
-        char typecode;
-        int itemsize;
-    } *ob_descr;
-    PyObject *weakreflist;
-    Py_ssize_t ob_exports;
-} arrayobject;
-
 #define AS_BYTEARRAY(obj) ((PyByteArrayObject *)(obj))
-#define AS_ARRAY(obj) ((arrayobject *)(obj))
+#define AS_ARRAY(obj) ((_PyArrayLayout *)(obj))
 
 int
 _PyArray_CheckExact(PyObject *obj)
@@ -26,7 +13,7 @@ _PyArray_CheckExact(PyObject *obj)
     /* Each interpreter has its own, and others cannot have this name: classes made by
        Python code are not immutable, and those of another extension have its name. */
     const PyTypeObject *type = Py_TYPE(obj);
-    return type->tp_basicsize == sizeof(arrayobject)
+    return type->tp_basicsize == sizeof(_PyArrayLayout)
            && type->tp_flags & Py_TPFLAGS_IMMUTABLETYPE
            && strcmp(type->tp_name, "array.array") == 0;
 }
@@ -66,7 +53,7 @@ _PyObjectLayout_Enlarge(PyObject *obj)
         }
     }
     else {
-        arrayobject *self = AS_ARRAY(obj);
+        _PyArrayLayout *self = AS_ARRAY(obj);
         Py_ssize_t items = n / self->ob_descr->itemsize + 1;
         char *memory = self->ob_item != NULL
             ? PyMem_Realloc(self->ob_item, items * self->ob_descr->itemsize) : NULL;
@@ -92,7 +79,7 @@ look(PyObject *obj, _PyAllocation *allocation)
         };
     }
     else {
-        const arrayobject *self = AS_ARRAY(obj);
+        const _PyArrayLayout *self = AS_ARRAY(obj);
         *allocation = (_PyAllocation){
             .memory = self->ob_item,
             .size = Py_SIZE(self),
@@ -115,7 +102,7 @@ set(PyObject *obj, const _PyAllocation *allocation)
         self->ob_alloc = allocation->allocated;
     }
     else {
-        arrayobject *self = AS_ARRAY(obj);
+        _PyArrayLayout *self = AS_ARRAY(obj);
         self->ob_item = allocation->memory;
         self->allocated = allocation->allocated;
     }

@@ -9,6 +9,19 @@
 
 #include "Python.h"
 
+/* The inside of an array.array, as in Modules/arraymodule.c, which has no header. */
+typedef struct {
+    PyObject_VAR_HEAD
+    char *ob_item;
+    Py_ssize_t allocated;
+    const struct {
+        char typecode;
+        int itemsize;
+    } *ob_descr;
+    PyObject *weakreflist;
+    Py_ssize_t ob_exports;
+} _PyArrayLayout;
+
 extern int _PyArray_CheckExact(PyObject *obj);
 
 static inline int

@@ -19,6 +19,10 @@ typedef struct {
     PyTypeObject *Operation;
     PyTypeObject *BufferView;
     PyTypeObject *Message;
+    PyTypeObject *SharedBlock;
+    PyTypeObject *Move;
+    PyTypeObject *MovedByteArray;
+    PyTypeObject *MovedArray;
 
     PyObject *ChannelError;
     PyObject *ChannelClosedError;
@@ -29,6 +33,9 @@ typedef struct {
     PyObject *QueueEmpty;
     PyObject *QueueFull;
     PyObject *ItemInterpreterDestroyed;
+    PyObject *MovedError;
+
+    struct _Py_hashtable_t *remains;    /* of moved objects, see moved.c */
 
     /* For messages.  Methods that say how pickle copies an object, the first being
        __reduce_ex__, to a NULL; that which takes the state; copyreg's table of functions
