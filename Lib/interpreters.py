@@ -27,6 +27,7 @@ it, raises NotShareableError.
 """
 
 import atexit
+import collections
 import enum
 import sys
 import threading
@@ -42,6 +43,7 @@ from _xxsubinterpreters import (
     InterpreterError,
     InterpreterNotFoundError,
     ItemInterpreterDestroyed,
+    MovedError,
     NotShareableError,
     Queue,
     QueueEmpty,
@@ -50,7 +52,9 @@ from _xxsubinterpreters import (
     QueueNotFoundError,
     RecvChannel,
     SendChannel,
+    SharedBlock,
     is_shareable,
+    move,
     register,
 )
 
@@ -60,6 +64,7 @@ __all__ = [
     'create_channel', 'list_all_channels', 'select', 'RecvChannel',
     'SendChannel',
     'create_queue', 'Queue', 'UNBOUND', 'UNBOUND_ERROR', 'UNBOUND_REMOVE',
+    'share', 'move', 'SharedBlock', 'list_shared', 'SharedMemory', 'MovedError',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
     'NotShareableError',
     'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',
@@ -457,6 +462,58 @@ def create_queue(maxsize=0, *, unbounditems=None):
     """
     unbound = 0 if unbounditems is None else _Unbound(unbounditems)
     return _engine.create_queue(maxsize if maxsize > 0 else None, unbound)
+
+
+# ---- shared memory ----
+
+def share(obj):
+    """Return an object that stands for obj in messages: its memory is not copied.
+
+    The receiver gets a memoryview of the same memory, in constant time.  obj may be
+    anything with the buffer protocol; its shape, strides and format, and whether it
+    can be written, are kept.  An array of numpy arrives as such, with its dtype,
+    where numpy can be imported.  Of other objects that give pickle their memory out
+    of band, such as data frames, a copy arrives that is made of the same memory.
+    TypeError if there is no memory to share, BufferError if it holds Python objects.
+
+    While the memory is in use elsewhere obj cannot be resized or closed.
+    """
+    if isinstance(obj, (memoryview, SharedBlock)):
+        return obj
+    from _interpreters_share import share
+    return share(obj)
+
+
+SharedMemory = collections.namedtuple('SharedMemory',
+                                      'type nbytes owner views in_messages')
+SharedMemory.__doc__ = """Memory that several interpreters may use, as list_shared() tells.
+
+type (str) is the name of the type of the object that it is of; nbytes (int) how
+large it is; owner the Interpreter of that object, or None if the memory belongs
+to no interpreter; views (dict) how many views of it each Interpreter has, where a
+SharedBlock counts as one; in_messages (int) how many messages hold it.
+"""
+
+
+def _find(id):
+    try:
+        return Interpreter(id)
+    except InterpreterNotFoundError:
+        return None
+
+
+def list_shared():
+    """Return a SharedMemory for all memory that is shared now, oldest first."""
+    found = {}
+    for block, type, owner, nbytes, holder in _engine.list_shared():
+        if block not in found:
+            found[block] = [type, nbytes, _find(owner), collections.Counter(), 0]
+        if holder < 0:
+            found[block][-1] += 1
+        elif (interp := _find(holder)) is not None:
+            found[block][-2][interp] += 1
+    return [SharedMemory(type, nbytes, owner, dict(views), waiting)
+            for type, nbytes, owner, views, waiting in found.values()]
 
 
 # ---- asyncio ----

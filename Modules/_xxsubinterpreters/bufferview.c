@@ -104,6 +104,18 @@ bufferview_dealloc(PyObject *op)
     Py_DECREF(type);
 }
 
+static PyObject *
+bufferview_repr(PyObject *op)
+{
+    const _PyBlock *block = _PySharedBuffer_Block(((BufferView *)op)->buffer);
+    long long owner = _PyBlock_Owner(block);
+    return owner >= 0
+           ? PyUnicode_FromFormat("<shared memory of a %s of interpreter %lld, %zu bytes>",
+                                  _PyBlock_Kind(block), owner, _PyBlock_Size(block))
+           : PyUnicode_FromFormat("<shared memory of a %s, %zu bytes>",
+                                  _PyBlock_Kind(block), _PyBlock_Size(block));
+}
+
 static int
 refuse(Py_buffer *view, const char *why)
 {
@@ -161,6 +173,7 @@ PyDoc_STRVAR(bufferview_doc,
 static PyType_Slot bufferview_slots[] = {
     {Py_tp_doc, (void *)bufferview_doc},
     {Py_tp_dealloc, bufferview_dealloc},
+    {Py_tp_repr, bufferview_repr},
     {Py_bf_getbuffer, bufferview_getbuffer},
     {0, NULL},
 };

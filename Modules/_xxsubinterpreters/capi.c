@@ -130,6 +130,7 @@ capi_send(PyInterpChannel_End *end, void *data, Py_ssize_t nbytes,
     if (block == NULL) {
         return PyInterpChannel_NO_MEMORY;
     }
+    _PyBlock_Describe(block, "raw memory", -1);
     _PyChannelOp op = {.end = engine_end(end), .side = _PyChannel_SEND};
     PyInterpChannel_Status status = PyInterpChannel_NO_MEMORY;
     _PySharedBuffer *buffer = _PySharedBuffer_New(block, &view);

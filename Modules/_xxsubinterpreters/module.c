@@ -208,7 +208,15 @@ _xxsubinterpreters.move
     obj: object
     /
 
-Return an object that stands for `obj` in a message, to be moved.
+Return an object that stands for `obj` in one message, to be moved.
+
+A bytearray, array.array or SharedBlock arrives as itself, with its memory, in constant time
+(the first two are copied if they are small).  Nothing happens before it is sent.  Then the
+sender's object has no memory any more: whatever is done with it raises MovedError, which
+says where the memory went.  If nobody receives the message, the object has it back.
+
+A memoryview is shared, and released; other objects with the buffer protocol are shared.
+BufferError if the memory is in use by others, or holds Python objects.
 [clinic start generated code]*/
 {
     return _PyMove_New(get_state(module), obj);
