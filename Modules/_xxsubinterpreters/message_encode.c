@@ -662,6 +662,18 @@ encode_move(encoder *enc, PyObject *obj, int keep)
                                   buffer);
 }
 
+static progress encode_new(encoder *enc, PyObject *obj, int keep);
+
+/* What is left of an object that was moved; unless it has its memory again. */
+static progress
+encode_remains(encoder *enc, PyObject *obj, int keep)
+{
+    if (!_PyMoved_IsBack(obj)) {
+        return FAILED;
+    }
+    return encode_new(enc, obj, keep);
+}
+
 static progress
 encode_channel_end(encoder *enc, PyObject *obj, int keep)
 {
@@ -742,7 +754,9 @@ find_encoder(const _xxsub_state *state, const PyTypeObject *type)
     return type == state->RecvChannel || type == state->SendChannel ? encode_channel_end
            : type == state->Queue ? encode_queue
            : type == state->SharedBlock ? encode_block
-           : type == state->Move ? encode_move : NULL;
+           : type == state->Move ? encode_move
+           : type == state->MovedByteArray || type == state->MovedArray ? encode_remains
+           : NULL;
 }
 
 /* One that may have a number, and got none yet. */

@@ -168,11 +168,7 @@ take(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
 _PyMoved *
 _PyMoved_Take(_xxsub_state *state, PyObject *obj)
 {
-    if (is_remains(state, obj) && !_PyMoved_Revive(state, obj)) {
-        struct remains *remains = _Py_hashtable_get(state->remains, obj);
-        if (!PyErr_Occurred()) {
-            _PyMoved_Raise(state, remains->moved);
-        }
+    if (is_remains(state, obj) && !_PyMoved_IsBack(obj)) {
         return NULL;
     }
     _PyMoved *moved = PyMem_RawMalloc(sizeof(_PyMoved));
@@ -212,33 +208,22 @@ _PyMoved_Receive(_xxsub_state *state, _PyMoved *moved)
     return obj;
 }
 
+
+/* --- what is left of an object ------------------------------------------------------- */
+
 int
-_PyMoved_Revive(_xxsub_state *state, PyObject *obj)
+_PyMoved_IsBack(PyObject *obj)
 {
+    _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(obj));
     struct remains *remains = _Py_hashtable_get(state->remains, obj);
     if (!take_back(remains->moved)) {
+        _PyMoved_Raise(state, remains->moved);
         return 0;
     }
     _PyMoved *moved = become_itself(state, obj);
     int r = _PyObjectLayout_Put(obj, &moved->allocation);
     _PyMoved_Decref(moved);
     return r == 0;
-}
-
-
-/* --- what is left of an object ------------------------------------------------------- */
-
-/* The memory came back; or an exception is set. */
-static int
-is_back(PyObject *self)
-{
-    _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(self));
-    struct remains *remains = _Py_hashtable_get(state->remains, self);
-    int r = _PyMoved_Revive(state, self);
-    if (!r && !PyErr_Occurred()) {
-        _PyMoved_Raise(state, remains->moved);
-    }
-    return r;
 }
 
 static void
@@ -261,7 +246,7 @@ remains_traverse(PyObject *self, visitproc visit, void *arg)
 static PyObject *
 remains_repr(PyObject *self)
 {
-    if (is_back(self)) {
+    if (_PyMoved_IsBack(self)) {
         return PyObject_Repr(self);
     }
     PyObject *exc = PyErr_GetRaisedException();
@@ -273,7 +258,7 @@ remains_repr(PyObject *self)
 static PyObject *
 remains_getattro(PyObject *self, PyObject *name)
 {
-    if (is_back(self)) {
+    if (_PyMoved_IsBack(self)) {
         return PyObject_GetAttr(self, name);
     }
     /* What the class is, others may ask. */
@@ -287,74 +272,89 @@ remains_getattro(PyObject *self, PyObject *name)
 static int
 remains_setattro(PyObject *self, PyObject *name, PyObject *value)
 {
-    return is_back(self) ? PyObject_SetAttr(self, name, value) : -1;
+    return _PyMoved_IsBack(self) ? PyObject_SetAttr(self, name, value) : -1;
 }
 
 static PyObject *
 remains_richcompare(PyObject *self, PyObject *other, int op)
 {
-    return is_back(self) ? PyObject_RichCompare(self, other, op) : NULL;
+    return _PyMoved_IsBack(self) ? PyObject_RichCompare(self, other, op) : NULL;
 }
 
 static PyObject *
 remains_iter(PyObject *self)
 {
-    return is_back(self) ? PyObject_GetIter(self) : NULL;
+    return _PyMoved_IsBack(self) ? PyObject_GetIter(self) : NULL;
 }
 
 static Py_ssize_t
 remains_length(PyObject *self)
 {
-    return is_back(self) ? PyObject_Size(self) : -1;
+    return _PyMoved_IsBack(self) ? PyObject_Size(self) : -1;
 }
 
 static PyObject *
 remains_subscript(PyObject *self, PyObject *key)
 {
-    return is_back(self) ? PyObject_GetItem(self, key) : NULL;
+    return _PyMoved_IsBack(self) ? PyObject_GetItem(self, key) : NULL;
 }
 
 static int
 remains_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
 {
-    return !is_back(self) ? -1 : value != NULL ? PyObject_SetItem(self, key, value)
+    return !_PyMoved_IsBack(self) ? -1 : value != NULL ? PyObject_SetItem(self, key, value)
                                                : PyObject_DelItem(self, key);
 }
 
 static int
 remains_contains(PyObject *self, PyObject *value)
 {
-    return is_back(self) ? PySequence_Contains(self, value) : -1;
+    return _PyMoved_IsBack(self) ? PySequence_Contains(self, value) : -1;
 }
 
 static PyObject *
 remains_concat(PyObject *self, PyObject *other)
 {
-    return is_back(self) ? PySequence_Concat(self, other) : NULL;
+    return _PyMoved_IsBack(self) ? PySequence_Concat(self, other) : NULL;
+}
+
+static PyObject *
+remains_item(PyObject *self, Py_ssize_t i)
+{
+    return _PyMoved_IsBack(self) ? PySequence_GetItem(self, i) : NULL;
+}
+
+static PyObject *
+remains_remainder(PyObject *self, PyObject *other)
+{
+    if (Py_TYPE(self)->tp_repr != remains_repr) {
+        Py_RETURN_NOTIMPLEMENTED;   /* it is the other operand */
+    }
+    return _PyMoved_IsBack(self) ? PyNumber_Remainder(self, other) : NULL;
 }
 
 static PyObject *
 remains_repeat(PyObject *self, Py_ssize_t n)
 {
-    return is_back(self) ? PySequence_Repeat(self, n) : NULL;
+    return _PyMoved_IsBack(self) ? PySequence_Repeat(self, n) : NULL;
 }
 
 static PyObject *
 remains_inplace_concat(PyObject *self, PyObject *other)
 {
-    return is_back(self) ? PySequence_InPlaceConcat(self, other) : NULL;
+    return _PyMoved_IsBack(self) ? PySequence_InPlaceConcat(self, other) : NULL;
 }
 
 static PyObject *
 remains_inplace_repeat(PyObject *self, Py_ssize_t n)
 {
-    return is_back(self) ? PySequence_InPlaceRepeat(self, n) : NULL;
+    return _PyMoved_IsBack(self) ? PySequence_InPlaceRepeat(self, n) : NULL;
 }
 
 static int
 remains_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
-    if (!is_back(self)) {
+    if (!_PyMoved_IsBack(self)) {
         view->obj = NULL;
         return -1;
     }
@@ -376,6 +376,9 @@ PyDoc_STRVAR(remains_doc,
     {Py_mp_length, remains_length}, \
     {Py_mp_subscript, remains_subscript}, \
     {Py_mp_ass_subscript, remains_ass_subscript}, \
+    {Py_nb_remainder, remains_remainder}, \
+    {Py_sq_length, remains_length}, \
+    {Py_sq_item, remains_item}, \
     {Py_sq_contains, remains_contains}, \
     {Py_sq_concat, remains_concat}, \
     {Py_sq_repeat, remains_repeat}, \

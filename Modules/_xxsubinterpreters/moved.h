@@ -28,8 +28,9 @@ extern PyObject *_PyMove_New(_xxsub_state *state, PyObject *obj);
 /* The object, borrowed. */
 extern PyObject *_PyMove_Object(PyObject *move);
 
-/* If memory of an object came back, let the object have it.  1 if so, 0 if not. */
-extern int _PyMoved_Revive(_xxsub_state *state, PyObject *obj);
+/* Of what is left of a bytearray or an array: if its memory came back, turn it into what it
+   was, and return true.  False with an exception if not. */
+extern int _PyMoved_IsBack(PyObject *obj);
 
 /* True if the memory of this object can change hands. */
 extern int _PyMoved_Supports(_xxsub_state *state, PyObject *obj);
