@@ -1,7 +1,7 @@
 /* Exports: memory of Python objects that other interpreters use.  See export.h. */
 
 #include "Python.h"
-#include "pycore_object.h"        // _Py_DEC_REFTOTAL()
+#include "pycore_object.h"        // _Py_DecRefTotal()
 #include "export.h"
 #include "interp.h"
 #include "objectlayout.h"
@@ -77,7 +77,7 @@ take_memory(PyObject *obj, size_t n)
            an object. */
         Py_INCREF(obj);
 #ifdef Py_REF_DEBUG
-        _Py_DEC_REFTOTAL(PyInterpreterState_Get());
+        _Py_DecRefTotal(PyThreadState_Get());
 #endif
         _PyRawMemory_Give();
         return obj;

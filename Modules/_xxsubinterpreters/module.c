@@ -793,9 +793,7 @@ module_exec(PyObject *module)
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
         || add_type(module, &message_spec, &state->Message) < 0
         || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
-        || add_type(module, &_PyMove_spec, &state->Move) < 0
-        || add_type(module, &_PyMovedByteArray_spec, &state->MovedByteArray) < 0
-        || add_type(module, &_PyMovedArray_spec, &state->MovedArray) < 0)
+        || add_type(module, &_PyMove_spec, &state->Move) < 0)
     {
         return -1;
     }

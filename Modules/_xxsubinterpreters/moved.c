@@ -8,8 +8,6 @@
 #include "shared.h"
 #include "sharedblock.h"
 
-#include <stddef.h>               // offsetof()
-
 /* Where the memory is.  The message's side moves it from ON_ITS_WAY to RECEIVED or BACK,
    the sender's from BACK to GONE. */
 enum place { ON_ITS_WAY, RECEIVED, BACK, GONE };
@@ -88,6 +86,8 @@ _PyMoved_Raise(_xxsub_state *state, const _PyMoved *moved)
 
 /* --- sending ------------------------------------------------------------------------- */
 
+static PyTypeObject *remains_type(_xxsub_state *state, PyObject *obj);
+
 static int
 is_remains(_xxsub_state *state, PyObject *obj)
 {
@@ -105,14 +105,16 @@ _PyMoved_Supports(_xxsub_state *state, PyObject *obj)
 static int
 become_remains(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
 {
+    PyTypeObject *type = remains_type(state, obj);
+    if (type == NULL) {
+        return -1;
+    }
     struct remains *remains = PyMem_Malloc(sizeof(struct remains));
     if (remains == NULL || _Py_hashtable_set(state->remains, obj, remains) < 0) {
         PyMem_Free(remains);
         PyErr_NoMemory();
         return -1;
     }
-    PyTypeObject *type = PyByteArray_CheckExact(obj) ? state->MovedByteArray
-                                                     : state->MovedArray;
     assert(type->tp_basicsize == Py_TYPE(obj)->tp_basicsize);
     assert(PyType_IS_GC(type) == PyType_IS_GC(Py_TYPE(obj)));
     /* An object owns a reference to its class, if that is a heap type. */
@@ -386,38 +388,47 @@ PyDoc_STRVAR(remains_doc,
     {Py_sq_inplace_repeat, remains_inplace_repeat}, \
     {Py_bf_getbuffer, remains_getbuffer}
 
+/* They are subclasses of what the objects were, since C code may be using one when it is
+   moved: it goes on with an empty object of the type that it expects. */
+
 static PyType_Slot movedbytearray_slots[] = {
     REMAINS_SLOTS,
     {0, NULL},
 };
 
-PyType_Spec _PyMovedByteArray_spec = {
+static PyType_Spec movedbytearray_spec = {
     .name = "interpreters.moved_bytearray",
-    .basicsize = sizeof(PyByteArrayObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION
              | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = movedbytearray_slots,
 };
 
-static PyMemberDef movedarray_members[] = {
-    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(_PyArrayLayout, weakreflist), Py_READONLY},
-    {NULL},
-};
-
 static PyType_Slot movedarray_slots[] = {
     REMAINS_SLOTS,
     {Py_tp_traverse, remains_traverse},
-    {Py_tp_members, movedarray_members},
     {0, NULL},
 };
 
-PyType_Spec _PyMovedArray_spec = {
+static PyType_Spec movedarray_spec = {
     .name = "interpreters.moved_array",
-    .basicsize = sizeof(_PyArrayLayout),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION
              | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = movedarray_slots,
 };
+
+static PyTypeObject *
+remains_type(_xxsub_state *state, PyObject *obj)
+{
+    int is_bytearray = PyByteArray_CheckExact(obj);
+    PyTypeObject **slot = is_bytearray ? &state->MovedByteArray : &state->MovedArray;
+    if (*slot == NULL) {
+        *slot = (PyTypeObject *)PyType_FromModuleAndSpec(
+            PyType_GetModule(state->Move),
+            is_bytearray ? &movedbytearray_spec : &movedarray_spec,
+            (PyObject *)Py_TYPE(obj));
+    }
+    return *slot;
+}
 
 
 /* --- what move() returns ---------------------------------------------------------------- */

@@ -17,9 +17,6 @@
 
 typedef struct _PyMoved _PyMoved;
 
-/* Types of what is left of a bytearray and an array.array, and of what move() returns. */
-extern PyType_Spec _PyMovedByteArray_spec;
-extern PyType_Spec _PyMovedArray_spec;
 extern PyType_Spec _PyMove_spec;
 
 /* What move(obj) returns: a new object that stands for `obj` in a message, moved. */

@@ -21,7 +21,7 @@ typedef struct {
     PyTypeObject *Message;
     PyTypeObject *SharedBlock;
     PyTypeObject *Move;
-    PyTypeObject *MovedByteArray;
+    PyTypeObject *MovedByteArray;   /* NULL until one is moved, as the next */
     PyTypeObject *MovedArray;
 
     PyObject *ChannelError;

@@ -98,9 +98,9 @@ class MoveTests(TestCase):
         self.assertEqual(got, expected + b'x')
 
     def test_all_typecodes(self):
-        for code in array.typecodes:
+        for code in array.typecodes.replace('u', ''):
             with self.subTest(code):
-                items = 'spam' if code in 'uw' else [1, 2, 3]
+                items = 'spam' if code == 'w' else [1, 2, 3]
                 obj = array.array(code, items)
                 self.send.send(move(obj))
                 self.assertEqual(self.recv.recv(), array.array(code, items))
@@ -147,7 +147,7 @@ class MoveTests(TestCase):
                 obj += obj
             with self.assertRaises(MovedError):
                 inplace()
-            self.assertNotIsInstance(obj, type(make(0)))
+            self.assertIsNot(type(obj), type(make(0)))
 
     def test_nothing_happens_before_it_is_sent(self):
         for make in MAKERS:
