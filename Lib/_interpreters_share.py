@@ -4,6 +4,7 @@ Each is sent as a function of this module with its arguments, among which are
 memoryviews, the memory itself.
 """
 
+import io
 import pickle
 import sys
 
@@ -48,15 +49,26 @@ def _describe_array(numpy, array):
     if isinstance(array, numpy.ma.MaskedArray):
         raise TypeError('a masked array cannot be shared: share its data and its mask')
     array = array.view(numpy.ndarray)
-    try:
-        view = _engine.view(array)
-    except ValueError:          # there is no format for this dtype
+    view = _view_with_format(numpy, array)
+    if view is None:
         kind = numpy.dtype('i8').newbyteorder(dtype.byteorder) if dtype.kind in 'mM' \
             else numpy.dtype((numpy.void, dtype.itemsize))
         view = _engine.view(array.view(kind))
     if numpy.dtype(dtype.str) == dtype and dtype.metadata is None:
         return view, dtype.str
     return view, pickle.dumps(dtype, 5)
+
+
+def _view_with_format(numpy, array):
+    """A memoryview of the array; None if no format says what its dtype is."""
+    try:
+        view = _engine.view(array)
+        # numpy does not read all that it writes about dtypes with fields.
+        if array.dtype.names is None or numpy.asarray(view).dtype == array.dtype:
+            return view
+    except (ValueError, RuntimeError):
+        pass
+    return None
 
 
 _numpy = None               # False: it cannot be imported
@@ -85,17 +97,30 @@ def make_array(view, dtype):
 
 # ---- objects that give pickle their memory out of band (PEP 574) ----
 
+class _Pickler(pickle.Pickler):
+    """Writes arrays as make_array() wants them: pickle would copy those of dates."""
+
+    def reducer_override(self, obj):
+        numpy = sys.modules.get('numpy')
+        if (numpy is None or type(obj) is not numpy.ndarray or obj.dtype.hasobject
+                or not obj.nbytes):
+            return NotImplemented
+        view, dtype = _describe_array(numpy, obj)
+        return make_array, (pickle.PickleBuffer(view), dtype)
+
+
 def _split(obj):
     """What pickle writes about the object, and memoryviews of the memory it is made of."""
+    written = io.BytesIO()
     buffers = []
     try:
-        written = pickle.dumps(obj, 5, buffer_callback=buffers.append)
-        views = [_engine.view(buffer.raw()) for buffer in buffers]
+        _Pickler(written, 5, buffer_callback=buffers.append).dump(obj)
+        views = [_engine.view(buffer) for buffer in buffers]
     except (pickle.PicklingError, AttributeError, TypeError) as exc:
         raise TypeError(f'{type(obj).__name__!r} object has no memory to share') from exc
     if not views:
         raise TypeError(f'{type(obj).__name__!r} object has no memory to share')
-    return written, views
+    return written.getbuffer(), views
 
 
 def load(written, views):

@@ -495,23 +495,17 @@ SharedBlock counts as one; in_messages (int) how many messages hold it.
 """
 
 
-def _find(id):
-    try:
-        return Interpreter(id)
-    except InterpreterNotFoundError:
-        return None
-
-
 def list_shared():
     """Return a SharedMemory for all memory that is shared now, oldest first."""
+    by_id = {interp.id: interp for interp in list_all()}
     found = {}
     for block, type, owner, nbytes, holder in _engine.list_shared():
         if block not in found:
-            found[block] = [type, nbytes, _find(owner), collections.Counter(), 0]
+            found[block] = [type, nbytes, by_id.get(owner), collections.Counter(), 0]
         if holder < 0:
             found[block][-1] += 1
-        elif (interp := _find(holder)) is not None:
-            found[block][-2][interp] += 1
+        elif holder in by_id:           # else it has ended meanwhile
+            found[block][-2][by_id[holder]] += 1
     return [SharedMemory(type, nbytes, owner, dict(views), waiting)
             for type, nbytes, owner, views, waiting in found.values()]
 
