@@ -8,6 +8,7 @@
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_pystate.h"       // _PyThreadState_NewBound()
 #include "pycore_runtime.h"       // HEAD_LOCK()
+#include "atomics.h"
 #include "channel.h"
 #include "interp.h"
 #include "waiter.h"
@@ -186,6 +187,7 @@ static void
 after_fork_child(void)
 {
     _PyChannel_AfterForkChild();
+    _PyAtomics_AfterForkChild();
     struct entry **link = &registry.first;
     while (*link != NULL) {
         struct entry *e = *link;

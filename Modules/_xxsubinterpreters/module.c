@@ -7,6 +7,7 @@
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
 #include "asyncobject.h"
+#include "atomicview.h"
 #include "bufferview.h"
 #include "call.h"
 #include "capi.h"
@@ -734,6 +735,10 @@ module_exec(PyObject *module)
         || _PyMessage_InitState(state) < 0
         || PyModule_Add(module, "_C_API", _PyCAPI_NewCapsule()) < 0)
     {
+        return -1;
+    }
+
+    if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0) {
         return -1;
     }
 
