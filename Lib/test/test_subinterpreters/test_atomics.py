@@ -567,7 +567,7 @@ class WaitTests(TestCase):
 
         def wait():
             woken = 0
-            for i in range(3_000):
+            for i in range(1_000):
                 woken += atomic_wait(self.data, 0, 0, timeout=i % 10 * 1e-6)
             return woken
 
@@ -594,7 +594,7 @@ class BreakTests(TestCase):
         self.assertEqual(atomic_notify(self.data, 0), 0)
 
     def test_interrupt(self):
-        for _ in range(20):
+        for _ in range(5):
             ready, ready_send = create_channel()
             with interpreters.create() as interp:
                 interp.exec('import interpreters')
@@ -610,7 +610,7 @@ class BreakTests(TestCase):
         self.data.append(1)
 
     def test_closing_the_interpreter(self):
-        for _ in range(10):
+        for _ in range(5):
             log, log_send = create_channel(None)
             interp = self.create()
             interp.prepare_main(view=memoryview(self.data), log=log_send)
