@@ -61,8 +61,10 @@ from _xxsubinterpreters import (
     atomic_sub,
     atomic_wait,
     atomic_xor,
+    from_dlpack,
     is_shareable,
     register,
+    to_dlpack,
 )
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     'atomic_load', 'atomic_store', 'atomic_exchange', 'atomic_compare_exchange',
     'atomic_add', 'atomic_sub', 'atomic_and', 'atomic_or', 'atomic_xor',
     'atomic_wait', 'atomic_notify',
+    'from_dlpack', 'to_dlpack',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
     'NotShareableError',
     'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',

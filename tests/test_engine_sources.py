@@ -19,7 +19,7 @@ RANKS = [
     {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
      'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject'},
-    {'select', 'asyncobject', 'call', 'capi', 'atomicview'},
+    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack'},
     {'module'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',

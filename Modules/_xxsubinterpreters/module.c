@@ -12,6 +12,7 @@
 #include "call.h"
 #include "capi.h"
 #include "channelobject.h"
+#include "dlpack.h"
 #include "interp.h"
 #include "message.h"
 #include "queueobject.h"
@@ -711,6 +712,7 @@ module_exec(PyObject *module)
         || add_type(module, &_PyPort_spec, &state->Port) < 0
         || add_type(module, &_PyOperation_spec, &state->Operation) < 0
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
+        || add_type(module, &_PyDLPackExport_spec, &state->DLPackExport) < 0
         || add_type(module, &message_spec, &state->Message) < 0)
     {
         return -1;
@@ -738,7 +740,9 @@ module_exec(PyObject *module)
         return -1;
     }
 
-    if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0) {
+    if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0
+        || PyModule_AddFunctions(module, _PyDLPack_functions) < 0)
+    {
         return -1;
     }
 
@@ -767,6 +771,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Port);
     Py_VISIT(state->Operation);
     Py_VISIT(state->BufferView);
+    Py_VISIT(state->DLPackExport);
     Py_VISIT(state->Message);
     Py_VISIT(state->ChannelError);
     Py_VISIT(state->ChannelClosedError);
@@ -790,6 +795,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Port);
     Py_CLEAR(state->Operation);
     Py_CLEAR(state->BufferView);
+    Py_CLEAR(state->DLPackExport);
     Py_CLEAR(state->Message);
     Py_CLEAR(state->ChannelError);
     Py_CLEAR(state->ChannelClosedError);
