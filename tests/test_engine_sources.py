@@ -11,7 +11,7 @@ ENGINE = 'Modules/_xxsubinterpreters'
 RANKS = [
     {'block', 'port', 'mainthread', 'item'},
     {'waiter', 'ring'},
-    {'shared', 'channel', 'channel_ends', 'channel_private'},
+    {'shared', 'channel', 'channel_ends', 'channel_private', 'atomics'},
     {'state', 'interp'},
     {'signals'},
     {'blocking'},
@@ -19,11 +19,11 @@ RANKS = [
     {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
      'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject'},
-    {'select', 'asyncobject', 'call', 'capi'},
+    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack'},
     {'module'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',
-       'channel_private'}
+       'channel_private', 'atomics'}
 
 
 @pytest.fixture(scope='module')

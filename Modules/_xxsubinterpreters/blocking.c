@@ -1,4 +1,4 @@
-/* Blocking on channels from Python code.  See blocking.h. */
+/* Blocking from Python code.  See blocking.h. */
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
@@ -52,16 +52,11 @@ is_closing(PyThreadState *tstate)
     return closing != NULL && _Py_atomic_load_int(closing);
 }
 
-/* Return true if the wait is to be begun anew. */
+/* Return true if a wait that was broken is to be begun anew; else an exception is
+   set. */
 static int
-after_wait(PyThreadState *tstate, _PyChannel_Status status)
+after_break(PyThreadState *tstate)
 {
-    if (status == _PyChannel_SIGNAL) {
-        return PyErr_CheckSignals() == 0;
-    }
-    if (status != _PyChannel_BROKEN) {
-        return 0;
-    }
     const int *interrupted = _PyInterp_InterruptFlag(tstate);
     if (interrupted != NULL && _Py_atomic_load_int(interrupted)) {
         PyObject *exc = _PyInterp_TakeInterrupt(tstate);
@@ -77,6 +72,16 @@ after_wait(PyThreadState *tstate, _PyChannel_Status status)
     }
     PyErr_SetString(PyExc_InterpreterError, "the interpreter is being closed");
     return 0;
+}
+
+/* Return true if the wait is to be begun anew. */
+static int
+after_wait(PyThreadState *tstate, _PyChannel_Status status)
+{
+    if (status == _PyChannel_SIGNAL) {
+        return PyErr_CheckSignals() == 0;
+    }
+    return status == _PyChannel_BROKEN && after_break(tstate);
 }
 
 _PyChannel_Status
@@ -147,4 +152,43 @@ _PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
         Py_END_ALLOW_THREADS
     } while (op == NULL && after_wait(tstate, *status));
     return op;
+}
+
+int
+_PyBlocking_WaitForElement(_PyAtomics_Element element, uint64_t expected,
+                           PyTime_t deadline)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    for (;;) {
+        _PyWaiter waiter;
+        _PyWaiter_Init(&waiter);
+        _PyAtomics_Waiting waiting = {.waiter = &waiter};
+        if (!_PyAtomics_BeginWait(&waiting, element, expected)
+            || spin_attached(tstate, &waiter))
+        {
+            return 1;
+        }
+        _PyWaiter_Breakers breakers;
+        _PyWaiter_Result result;
+        get_breakers(tstate, &breakers);
+        Py_BEGIN_ALLOW_THREADS
+        result = _PyAtomics_Wait(&waiting, deadline, &breakers);
+        Py_END_ALLOW_THREADS
+        switch (result) {
+        case _PyWaiter_FIRED:
+            return 1;
+        case _PyWaiter_TIMEOUT:
+            return 0;
+        case _PyWaiter_SIGNAL:
+            if (PyErr_CheckSignals() < 0) {
+                return -1;
+            }
+            break;
+        case _PyWaiter_BROKEN:
+            if (!after_break(tstate)) {
+                return -1;
+            }
+            break;
+        }
+    }
 }

@@ -1,4 +1,4 @@
-/* Blocking on channels from Python code: deadlines, signals, the GIL.
+/* Blocking from Python code: deadlines, signals, the GIL.
 
    All functions need an attached thread state.  Those that block detach, and
    attach again when nothing of theirs waits any more. */
@@ -7,6 +7,7 @@
 #define Py_XXSUBINTERPRETERS_BLOCKING_H
 
 #include "Python.h"
+#include "atomics.h"
 #include "channel.h"
 
 /* The rest of the next function, for numbers. */
@@ -38,5 +39,11 @@ extern _PyChannel_Status _PyBlocking_DoOnce(_PyChannelOp *op,
 extern _PyChannelOp *_PyBlocking_Select(_PyChannelSelect *select,
                                         PyTime_t deadline,
                                         _PyChannel_Status *status);
+
+/* Wait for the element to be notified, if it has the expected value.  Return 1
+   when it has been, or has another value; 0 when the deadline has passed; -1 with
+   an exception when the wait was broken. */
+extern int _PyBlocking_WaitForElement(_PyAtomics_Element element,
+                                      uint64_t expected, PyTime_t deadline);
 
 #endif /* !Py_XXSUBINTERPRETERS_BLOCKING_H */

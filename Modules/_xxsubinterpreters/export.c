@@ -122,8 +122,12 @@ detach(_PyInterp_Pinned *const *pinned, size_t n, char *detached)
     if (places == NULL) {
         return;
     }
-    for (size_t i = 0; i < n; i++) {
-        places[i] = &pinned[i];
+    size_t all = n;
+    n = 0;
+    for (size_t i = 0; i < all; i++) {
+        if (pinned[i]->release == release_view) {   /* else it is no export */
+            places[n++] = &pinned[i];
+        }
     }
     qsort(places, n, sizeof(*places), compare_exporters);
     for (size_t i = 0, j; i < n; i = j) {

@@ -8,6 +8,7 @@
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_pystate.h"       // _PyThreadState_NewBound()
 #include "pycore_runtime.h"       // HEAD_LOCK()
+#include "atomics.h"
 #include "channel.h"
 #include "interp.h"
 #include "shared.h"
@@ -193,6 +194,7 @@ after_fork_child(void)
 {
     _PyChannel_AfterForkChild();
     _PySharedBuffer_AfterForkChild();
+    _PyAtomics_AfterForkChild();
     struct entry **link = &registry.first;
     while (*link != NULL) {
         struct entry *e = *link;

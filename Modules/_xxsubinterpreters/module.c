@@ -7,10 +7,12 @@
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
 #include "asyncobject.h"
+#include "atomicview.h"
 #include "bufferview.h"
 #include "call.h"
 #include "capi.h"
 #include "channelobject.h"
+#include "dlpack.h"
 #include "export.h"
 #include "interp.h"
 #include "message.h"
@@ -791,6 +793,7 @@ module_exec(PyObject *module)
         || add_type(module, &_PyPort_spec, &state->Port) < 0
         || add_type(module, &_PyOperation_spec, &state->Operation) < 0
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
+        || add_type(module, &_PyDLPackExport_spec, &state->DLPackExport) < 0
         || add_type(module, &message_spec, &state->Message) < 0
         || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
         || add_type(module, &_PyMove_spec, &state->Move) < 0)
@@ -824,6 +827,12 @@ module_exec(PyObject *module)
         return -1;
     }
 
+    if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0
+        || PyModule_AddFunctions(module, _PyDLPack_functions) < 0)
+    {
+        return -1;
+    }
+
     PyInterpreterState *interp = PyInterpreterState_Get();
     PyObject *not_shareable = _PyInterpreterState_GetXIState(interp)
                               ->PyExc_NotShareableError;
@@ -849,6 +858,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Port);
     Py_VISIT(state->Operation);
     Py_VISIT(state->BufferView);
+    Py_VISIT(state->DLPackExport);
     Py_VISIT(state->Message);
     Py_VISIT(state->SharedBlock);
     Py_VISIT(state->Move);
@@ -877,6 +887,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Port);
     Py_CLEAR(state->Operation);
     Py_CLEAR(state->BufferView);
+    Py_CLEAR(state->DLPackExport);
     Py_CLEAR(state->Message);
     Py_CLEAR(state->SharedBlock);
     Py_CLEAR(state->Move);

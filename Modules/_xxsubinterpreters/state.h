@@ -18,6 +18,7 @@ typedef struct {
     PyTypeObject *Port;
     PyTypeObject *Operation;
     PyTypeObject *BufferView;
+    PyTypeObject *DLPackExport;
     PyTypeObject *Message;
     PyTypeObject *SharedBlock;
     PyTypeObject *Move;
