@@ -200,6 +200,10 @@ _xxsubinterpreters.view
 
 Return a memoryview of a buffer, to be shared.
 [clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_view(PyObject *module, PyObject *obj)
+/*[clinic end generated code: output=8ba76adb163b49af input=f3710d0314909c4c]*/
 {
     return _PyBufferView_Of(obj);
 }
@@ -220,6 +224,10 @@ says where the memory went.  If nobody receives the message, the object has it b
 A memoryview is shared, and released; other objects with the buffer protocol are shared.
 BufferError if the memory is in use by others, or holds Python objects.
 [clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_move(PyObject *module, PyObject *obj)
+/*[clinic end generated code: output=5ed3d40af12734ee input=2dcf6a8d4eade8cc]*/
 {
     return _PyMove_New(get_state(module), obj);
 }
@@ -250,6 +258,10 @@ A list of (block, type, owner, nbytes, holder) tuples, oldest first: a number fo
 memory, the name of the type of its object, the id of the interpreter that the object is in
 or -1, bytes, and the id of the interpreter that views it or -1 if it is in a message.
 [clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_list_shared_impl(PyObject *module)
+/*[clinic end generated code: output=1cd41e6ed51ac291 input=7019438326da5fb2]*/
 {
     PyObject *result = NULL;
     Py_ssize_t n = _PySharedBuffer_List(NULL, 0);

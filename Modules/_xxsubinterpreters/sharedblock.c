@@ -8,6 +8,7 @@
 module _xxsubinterpreters
 class _xxsubinterpreters.SharedBlock "SharedBlock *" "clinic_state()->SharedBlock"
 [clinic start generated code]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=16c177e54ea7e002]*/
 
 typedef struct {
     PyObject_HEAD
@@ -83,6 +84,11 @@ nbytes is their number.  They are aligned to 64 bytes; huge=True asks the system
 pages, which it need not have.  Sending the object gives the receiver one of the same
 memory, which lasts as long as any of them, or a view; move() hands it over.
 [clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_SharedBlock_impl(PyTypeObject *type, Py_ssize_t nbytes,
+                                    int huge)
+/*[clinic end generated code: output=05d85970f91eed15 input=fd229ed5427fb323]*/
 {
     if (nbytes < 0) {
         PyErr_SetString(PyExc_ValueError, "nbytes must not be negative");
