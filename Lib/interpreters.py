@@ -19,8 +19,8 @@ calls, or through channels:
     sender.send({'answer': 42})
     sender.send_buffer(bytearray(1_000_000))     # constant time
 
-What can be sent: whatever pickle accepts; memoryviews, channel ends and
-interpreters, by handle; lambdas, closures, and functions and classes that
+What can be sent: whatever pickle accepts; memoryviews, channel ends, queues,
+locks and interpreters, by handle; lambdas, closures, and functions and classes that
 cannot be imported, such as those of __main__, with what they need; exceptions
 with their causes and tracebacks.  Anything else, and anything that contains
 it, raises NotShareableError.
@@ -35,20 +35,28 @@ from concurrent.futures import Future
 
 import _xxsubinterpreters as _engine
 from _xxsubinterpreters import (
+    Barrier,
+    BoundedSemaphore,
     ChannelClosedError,
     ChannelEmptyError,
     ChannelError,
     ChannelFullError,
+    Condition,
+    Event,
     InterpreterError,
     InterpreterNotFoundError,
     ItemInterpreterDestroyed,
+    Lock,
     NotShareableError,
+    OwnerDiedError,
     Queue,
     QueueEmpty,
     QueueError,
     QueueFull,
     QueueNotFoundError,
+    RLock,
     RecvChannel,
+    Semaphore,
     SendChannel,
     is_shareable,
     register,
@@ -60,12 +68,15 @@ __all__ = [
     'create_channel', 'list_all_channels', 'select', 'RecvChannel',
     'SendChannel',
     'create_queue', 'Queue', 'UNBOUND', 'UNBOUND_ERROR', 'UNBOUND_REMOVE',
+    'Lock', 'RLock', 'Condition', 'Semaphore', 'BoundedSemaphore', 'Event',
+    'Barrier',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
     'NotShareableError',
     'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',
     'ChannelFullError',
     'QueueError', 'QueueNotFoundError', 'QueueEmpty', 'QueueFull',
     'ItemInterpreterDestroyed',
+    'OwnerDiedError',
 ]
 
 

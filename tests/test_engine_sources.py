@@ -11,19 +11,20 @@ ENGINE = 'Modules/_xxsubinterpreters'
 RANKS = [
     {'block', 'port', 'mainthread', 'item'},
     {'waiter', 'ring'},
-    {'shared', 'channel', 'channel_ends', 'channel_private'},
+    {'shared', 'sync', 'channel', 'channel_ends', 'channel_private'},
     {'state', 'interp'},
     {'signals'},
     {'blocking'},
     {'objectmap'},
     {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
-     'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject'},
+     'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject',
+     'syncobject', 'semaphoreobject', 'conditionobject', 'barrierobject'},
     {'select', 'asyncobject', 'call', 'capi'},
     {'module'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',
-       'channel_private'}
+       'channel_private', 'sync'}
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,4 @@
-/* Blocking on channels from Python code.  See blocking.h. */
+/* Blocking on channels and locks from Python code.  See blocking.h. */
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
@@ -52,16 +52,14 @@ is_closing(PyThreadState *tstate)
     return closing != NULL && _Py_atomic_load_int(closing);
 }
 
-/* Return true if the wait is to be begun anew. */
+/* The wait was broken.  Return true if it is to be begun anew. */
 static int
-after_wait(PyThreadState *tstate, _PyChannel_Status status)
+after_break(PyThreadState *tstate, _PyWaiter_Result result)
 {
-    if (status == _PyChannel_SIGNAL) {
+    if (result == _PyWaiter_SIGNAL) {
         return PyErr_CheckSignals() == 0;
     }
-    if (status != _PyChannel_BROKEN) {
-        return 0;
-    }
+    assert(result == _PyWaiter_BROKEN);
     const int *interrupted = _PyInterp_InterruptFlag(tstate);
     if (interrupted != NULL && _Py_atomic_load_int(interrupted)) {
         PyObject *exc = _PyInterp_TakeInterrupt(tstate);
@@ -77,6 +75,15 @@ after_wait(PyThreadState *tstate, _PyChannel_Status status)
     }
     PyErr_SetString(PyExc_InterpreterError, "the interpreter is being closed");
     return 0;
+}
+
+static int
+after_wait(PyThreadState *tstate, _PyChannel_Status status)
+{
+    return (status == _PyChannel_SIGNAL
+            && after_break(tstate, _PyWaiter_SIGNAL))
+           || (status == _PyChannel_BROKEN
+               && after_break(tstate, _PyWaiter_BROKEN));
 }
 
 _PyChannel_Status
@@ -147,4 +154,37 @@ _PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
         Py_END_ALLOW_THREADS
     } while (op == NULL && after_wait(tstate, *status));
     return op;
+}
+
+_PyWaiter_Result
+_PyBlocking_Wait(_PyWaiter *waiter, PyTime_t deadline)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    if (spin_attached(tstate, waiter)) {
+        return _PyWaiter_FIRED;
+    }
+    _PyWaiter_Breakers breakers;
+    _PyWaiter_Result result;
+    get_breakers(tstate, &breakers);
+    Py_BEGIN_ALLOW_THREADS
+    result = _PyWaiter_Wait(waiter, deadline, &breakers);
+    Py_END_ALLOW_THREADS
+    return result;
+}
+
+int
+_PyBlocking_GoOn(_PyWaiter_Result result)
+{
+    return after_break(_PyThreadState_GET(), result);
+}
+
+void
+_PyBlocking_WaitUnbroken(_PyWaiter *waiter)
+{
+    if (!spin_attached(_PyThreadState_GET(), waiter)) {
+        const _PyWaiter_Breakers none = {0};
+        Py_BEGIN_ALLOW_THREADS
+        (void)_PyWaiter_Wait(waiter, -1, &none);
+        Py_END_ALLOW_THREADS
+    }
 }

@@ -14,6 +14,7 @@
 #include "channelobject.h"
 #include "decoder.h"
 #include "queueobject.h"
+#include "syncobject.h"
 
 
 /* --- reading --------------------------------------------------------------- */
@@ -507,6 +508,10 @@ decode_leaf(decoder *dec, unsigned char tag)
     case TAG_QUEUE: {
         void *end = take_handle(dec, _PyMessage_ReleaseQueue);
         return end != NULL ? _PyQueueObject_New(dec->state, end) : NULL;
+    }
+    case TAG_SYNC: {
+        void *sync = take_handle(dec, _PyMessage_ReleaseSync);
+        return sync != NULL ? _PySyncObject_FromSync(dec->state, sync) : NULL;
     }
     case TAG_INTERPRETER:
         return decode_interpreter(dec);

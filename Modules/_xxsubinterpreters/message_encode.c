@@ -12,6 +12,7 @@
 #include "encoder.h"
 #include "interp.h"
 #include "queueobject.h"
+#include "syncobject.h"
 
 
 /* --- leaves ----------------------------------------------------------------- */
@@ -633,6 +634,18 @@ encode_queue(encoder *enc, PyObject *obj, int keep)
                                     _PyMessage_ReleaseQueue, end);
 }
 
+/* A barrier with an action is reduced to one without, and the action. */
+static progress
+encode_sync(encoder *enc, PyObject *obj, int keep)
+{
+    _PySync *sync = ((_PySyncObject *)obj)->sync;
+    if (sync->kind == _PySync_BARRIER && _PyBarrierObject_HasAction(obj)) {
+        return _PyEncoder_Object(enc, obj, keep);
+    }
+    return _PyEncoder_WriteHandle(enc, TAG_SYNC, obj, keep, _PyMessage_ReleaseSync,
+                                  _PySync_Incref(sync));
+}
+
 progress
 _PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep)
 {
@@ -693,7 +706,8 @@ find_encoder(const _xxsub_state *state, const PyTypeObject *type)
         }
     }
     return type == state->RecvChannel || type == state->SendChannel ? encode_channel_end
-           : type == state->Queue ? encode_queue : NULL;
+           : type == state->Queue ? encode_queue
+           : _PySyncObject_CheckType(type) ? encode_sync : NULL;
 }
 
 /* One that may have a number, and got none yet. */

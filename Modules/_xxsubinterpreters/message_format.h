@@ -82,6 +82,7 @@ enum tag {
     TAG_CHANNEL_END,        /* size handle: _PyChannelEnd */
     TAG_QUEUE,              /* size handle: _PyChannelEnd */
     TAG_INTERPRETER,        /* size handle: int64_t, its id */
+    TAG_SYNC,               /* size handle: _PySync */
 
     TAG_AGAIN = 0x40,
     TAG_KEEP = 0x80,
@@ -131,6 +132,7 @@ extern void _PyMessage_ReleaseEnd(void *end);
 extern void _PyMessage_ReleaseQueue(void *end);
 extern void _PyMessage_ReleaseBuffer(void *buffer);
 extern void _PyMessage_ReleaseInterpreter(void *id);
+extern void _PyMessage_ReleaseSync(void *sync);
 extern void _PyMessage_ReleaseLarge(void *copy);
 extern void _PyMessage_ReleaseCode(void *marshalled);
 

@@ -4,6 +4,7 @@
 #define Py_XXSUBINTERPRETERS_STATE_H
 
 #include "Python.h"
+#include "sync.h"
 
 /* How objects of a class are sent, as long as the class has that version. */
 typedef struct {
@@ -19,7 +20,9 @@ typedef struct {
     PyTypeObject *Operation;
     PyTypeObject *BufferView;
     PyTypeObject *Message;
+    PyTypeObject *Sync[_PySync_KINDS];
 
+    PyObject *OwnerDiedError;
     PyObject *ChannelError;
     PyObject *ChannelClosedError;
     PyObject *ChannelEmptyError;
