@@ -233,21 +233,9 @@ barrier_get_parties(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-barrier_get_n_waiting(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSsize_t(_PySync_CountWaiting(((_PySyncObject *)op)->sync));
-}
-
-static PyObject *
 barrier_get_broken(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(_PySync_IsBroken(((_PySyncObject *)op)->sync));
-}
-
-static PyObject *
-barrier_get_id(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLongLong(((_PySyncObject *)op)->sync->id);
 }
 
 static int
@@ -282,10 +270,10 @@ static PyMethodDef barrier_methods[] = {
 };
 
 static PyGetSetDef barrier_getset[] = {
-    {"id", barrier_get_id, NULL, PyDoc_STR("Its number in this process (int).")},
+    {"id", _PySyncObject_GetID, NULL, PyDoc_STR("Its number in this process (int).")},
     {"parties", barrier_get_parties, NULL,
      PyDoc_STR("How many threads pass it together (int).")},
-    {"n_waiting", barrier_get_n_waiting, NULL,
+    {"n_waiting", _PySyncObject_CountWaiting, NULL,
      PyDoc_STR("How many threads wait for others (int).")},
     {"broken", barrier_get_broken, NULL,
      PyDoc_STR("True if the barrier is broken.")},

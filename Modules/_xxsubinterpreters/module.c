@@ -582,6 +582,19 @@ _xxsubinterpreters__barrier_with_action_impl(PyObject *module,
 }
 
 /*[clinic input]
+_xxsubinterpreters._count_locks
+
+Return how many locks and the like the process has; for tests.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters__count_locks_impl(PyObject *module)
+/*[clinic end generated code: output=fcb54a205dd86e87 input=2ad9ee82bbfec642]*/
+{
+    return PyLong_FromSsize_t(_PySync_Count());
+}
+
+/*[clinic input]
 _xxsubinterpreters.list_all_channels
 
 Return the two ends of every channel of the process, oldest first.
@@ -862,6 +875,7 @@ static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_CREATE_CHANNEL_METHODDEF
     _XXSUBINTERPRETERS_CREATE_QUEUE_METHODDEF
     _XXSUBINTERPRETERS__BARRIER_WITH_ACTION_METHODDEF
+    _XXSUBINTERPRETERS__COUNT_LOCKS_METHODDEF
     _XXSUBINTERPRETERS_LIST_ALL_CHANNELS_METHODDEF
     _XXSUBINTERPRETERS_SELECT_METHODDEF
     {NULL},

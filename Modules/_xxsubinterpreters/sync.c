@@ -113,6 +113,19 @@ _PySync_Decref(_PySync *s)
     }
 }
 
+Py_ssize_t
+_PySync_Count(void)
+{
+    Py_ssize_t n = 0;
+    lock_list();
+    struct llist_node *node;
+    llist_for_each(node, &all.list) {
+        n++;
+    }
+    unlock_list();
+    return n;
+}
+
 
 /* --- the queue of those that wait; the mutex is held ----------------------- */
 

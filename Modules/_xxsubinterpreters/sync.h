@@ -116,6 +116,9 @@ extern _PySync *_PySync_NewBarrier(Py_ssize_t parties, int has_action,
 extern _PySync *_PySync_Incref(_PySync *s);
 extern void _PySync_Decref(_PySync *s);
 
+/* How many there are. */
+extern Py_ssize_t _PySync_Count(void);
+
 static inline uint64_t
 _PySync_State(const _PySync *s)
 {

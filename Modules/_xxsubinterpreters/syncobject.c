@@ -161,14 +161,21 @@ PyMemberDef _PySyncObject_members[] = {
     {NULL},
 };
 
-static PyObject *
-sync_get_id(PyObject *op, void *Py_UNUSED(closure))
+PyObject *
+_PySyncObject_GetID(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyLong_FromLongLong(get_sync(op)->id);
 }
 
+PyObject *
+_PySyncObject_CountWaiting(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(_PySync_CountWaiting(get_sync(op)));
+}
+
 PyGetSetDef _PySyncObject_getset[] = {
-    {"id", sync_get_id, NULL, PyDoc_STR("Its number in this process (int).")},
+    {"id", _PySyncObject_GetID, NULL, PyDoc_STR("Its number in this process (int).")},
+    {"_waiting", _PySyncObject_CountWaiting, NULL, NULL},   /* for tests */
     {NULL},
 };
 

@@ -54,6 +54,8 @@ extern PyObject *_PySyncObject_Repr(PyObject *op);
 extern PyObject *_PySyncObject_RichCompare(PyObject *a, PyObject *b, int op);
 extern Py_hash_t _PySyncObject_Hash(PyObject *op);
 extern PyMemberDef _PySyncObject_members[];
+extern PyObject *_PySyncObject_GetID(PyObject *op, void *closure);
+extern PyObject *_PySyncObject_CountWaiting(PyObject *op, void *closure);
 extern PyGetSetDef _PySyncObject_getset[];
 #define _PySyncObject_SLOTS                                                    \
     {Py_tp_dealloc, _PySyncObject_Dealloc},                                    \
