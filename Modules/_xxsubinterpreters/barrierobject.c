@@ -14,14 +14,14 @@ typedef struct {
 
 /*[clinic input]
 module _xxsubinterpreters
-class _xxsubinterpreters.Barrier "BarrierObject *" "clinic_state()->Sync[_PySync_BARRIER]"
+class _xxsubinterpreters.Barrier "BarrierObject *" "clinic_type(BARRIER)"
 [clinic start generated code]*/
-/*[clinic end generated code: output=da39a3ee5e6b4b0d input=e3a6298faffe23c4]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=ea7456c3498332f9]*/
 
 /* Where clinic asks for it, a class is at hand. */
-#define clinic_state() (_xxsub_state_by_type(type))
+#define clinic_type(kind) (_xxsub_state_by_type(type)->Sync[_PySync_##kind])
 #include "clinic/barrierobject.c.h"
-#undef clinic_state
+#undef clinic_type
 
 static PyObject *
 new_barrier(PyTypeObject *type, _PySync *s, PyObject *action)

@@ -9,14 +9,14 @@
 
 /*[clinic input]
 module _xxsubinterpreters
-class _xxsubinterpreters.Condition "_PySyncObject *" "clinic_state()->Sync[_PySync_CONDITION]"
+class _xxsubinterpreters.Condition "_PySyncObject *" "clinic_type(CONDITION)"
 [clinic start generated code]*/
-/*[clinic end generated code: output=da39a3ee5e6b4b0d input=b1eb736eca4a8313]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=a40a04d5d0f691bd]*/
 
 /* Where clinic asks for it, a class is at hand. */
-#define clinic_state() (_xxsub_state_by_type(type))
+#define clinic_type(kind) (_xxsub_state_by_type(type)->Sync[_PySync_##kind])
 #include "clinic/conditionobject.c.h"
-#undef clinic_state
+#undef clinic_type
 
 static inline _xxsub_state *
 get_state(_PySyncObject *self)

@@ -8,16 +8,16 @@
 
 /*[clinic input]
 module _xxsubinterpreters
-class _xxsubinterpreters.Semaphore "_PySyncObject *" "clinic_state()->Sync[_PySync_SEMAPHORE]"
-class _xxsubinterpreters.BoundedSemaphore "_PySyncObject *" "clinic_state()->Sync[_PySync_BOUNDED_SEMAPHORE]"
-class _xxsubinterpreters.Event "_PySyncObject *" "clinic_state()->Sync[_PySync_EVENT]"
+class _xxsubinterpreters.Semaphore "_PySyncObject *" "clinic_type(SEMAPHORE)"
+class _xxsubinterpreters.BoundedSemaphore "_PySyncObject *" "clinic_type(BOUNDED_SEMAPHORE)"
+class _xxsubinterpreters.Event "_PySyncObject *" "clinic_type(EVENT)"
 [clinic start generated code]*/
-/*[clinic end generated code: output=da39a3ee5e6b4b0d input=42109e647d622fe0]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=0a5731b600e65010]*/
 
 /* Where clinic asks for it, a class is at hand. */
-#define clinic_state() (_xxsub_state_by_type(type))
+#define clinic_type(kind) (_xxsub_state_by_type(type)->Sync[_PySync_##kind])
 #include "clinic/semaphoreobject.c.h"
-#undef clinic_state
+#undef clinic_type
 
 
 /* --- semaphores ------------------------------------------------------------ */

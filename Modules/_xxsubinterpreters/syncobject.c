@@ -11,15 +11,15 @@
 
 /*[clinic input]
 module _xxsubinterpreters
-class _xxsubinterpreters.Lock "_PySyncObject *" "clinic_state()->Sync[_PySync_LOCK]"
-class _xxsubinterpreters.RLock "_PySyncObject *" "clinic_state()->Sync[_PySync_RLOCK]"
+class _xxsubinterpreters.Lock "_PySyncObject *" "clinic_type(LOCK)"
+class _xxsubinterpreters.RLock "_PySyncObject *" "clinic_type(RLOCK)"
 [clinic start generated code]*/
-/*[clinic end generated code: output=da39a3ee5e6b4b0d input=09a29fd974f1bec3]*/
+/*[clinic end generated code: output=da39a3ee5e6b4b0d input=d78842675b780a29]*/
 
 /* Where clinic asks for it, a class is at hand. */
-#define clinic_state() (_xxsub_state_by_type(type))
+#define clinic_type(kind) (_xxsub_state_by_type(type)->Sync[_PySync_##kind])
 #include "clinic/syncobject.c.h"
-#undef clinic_state
+#undef clinic_type
 
 static inline _PySync *
 get_sync(PyObject *op)
