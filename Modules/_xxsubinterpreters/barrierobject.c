@@ -85,16 +85,13 @@ _PyBarrierObject_WithAction(_xxsub_state *state, PyObject *obj, PyObject *action
     return new_barrier(type, _PySync_Incref(((_PySyncObject *)obj)->sync), action);
 }
 
-/* A barrier without its action, which goes by handle, and the action. */
+/* How one with an action is sent: as one without, which goes by handle, and the
+   action. */
 static PyObject *
-barrier_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
+barrier_transfer(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     BarrierObject *self = (BarrierObject *)op;
-    if (self->action == NULL) {
-        PyErr_Format(PyExc_TypeError, "cannot pickle '%s' object",
-                     Py_TYPE(op)->tp_name);
-        return NULL;
-    }
+    PyObject *action = self->action != NULL ? self->action : Py_None;
     PyObject *with_action = PyObject_GetAttrString(PyType_GetModule(Py_TYPE(op)),
                                                    "_barrier_with_action");
     PyObject *bare = new_barrier(Py_TYPE(op), _PySync_Incref(self->base.sync),
@@ -104,7 +101,7 @@ barrier_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
         Py_XDECREF(bare);
         return NULL;
     }
-    return Py_BuildValue("N(NO)", with_action, bare, self->action);
+    return Py_BuildValue("N(NO)", with_action, bare, action);
 }
 
 static int
@@ -265,7 +262,7 @@ static PyMethodDef barrier_methods[] = {
     _XXSUBINTERPRETERS_BARRIER_WAIT_METHODDEF
     _XXSUBINTERPRETERS_BARRIER_RESET_METHODDEF
     _XXSUBINTERPRETERS_BARRIER_ABORT_METHODDEF
-    {"__reduce__", barrier_reduce, METH_NOARGS, NULL},
+    {"__transfer__", barrier_transfer, METH_NOARGS, NULL},
     {NULL},
 };
 
