@@ -1304,13 +1304,13 @@ def fork(func):
                     (event.wait, lambda: event._waiting, event.set),
                     (wait, lambda: condition._waiting, notify)):
                 what = lambda: None
-                alarm(handler)
                 thread = None
                 def later_in_parent():
                     while not globals().get('pid'):
                         time.sleep(0.001)
                     end()
                 starter = start(later_in_parent)
+                alarm(handler)      # only now: the child has no such thread
                 do()
                 if os.getpid() != parent:
                     os._exit(0)
