@@ -19,8 +19,8 @@ calls, or through channels:
     sender.send({'answer': 42})
     sender.send_buffer(bytearray(1_000_000))     # constant time
 
-What can be sent: whatever pickle accepts; memoryviews, channel ends and
-interpreters, by handle; lambdas, closures, and functions and classes that
+What can be sent: whatever pickle accepts; memoryviews, channel ends, queues,
+locks and interpreters, by handle; lambdas, closures, and functions and classes that
 cannot be imported, such as those of __main__, with what they need; exceptions
 with their causes and tracebacks.  Anything else, and anything that contains
 it, raises NotShareableError.
@@ -36,21 +36,29 @@ from concurrent.futures import Future
 
 import _xxsubinterpreters as _engine
 from _xxsubinterpreters import (
+    Barrier,
+    BoundedSemaphore,
     ChannelClosedError,
     ChannelEmptyError,
     ChannelError,
     ChannelFullError,
+    Condition,
+    Event,
     InterpreterError,
     InterpreterNotFoundError,
     ItemInterpreterDestroyed,
+    Lock,
     MovedError,
     NotShareableError,
+    OwnerDiedError,
     Queue,
     QueueEmpty,
     QueueError,
     QueueFull,
     QueueNotFoundError,
+    RLock,
     RecvChannel,
+    Semaphore,
     SendChannel,
     SharedBlock,
     atomic_add,
@@ -82,12 +90,15 @@ __all__ = [
     'atomic_add', 'atomic_sub', 'atomic_and', 'atomic_or', 'atomic_xor',
     'atomic_wait', 'atomic_notify',
     'from_dlpack', 'to_dlpack',
+    'Lock', 'RLock', 'Condition', 'Semaphore', 'BoundedSemaphore', 'Event',
+    'Barrier',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
     'NotShareableError',
     'ChannelError', 'ChannelClosedError', 'ChannelEmptyError',
     'ChannelFullError',
     'QueueError', 'QueueNotFoundError', 'QueueEmpty', 'QueueFull',
     'ItemInterpreterDestroyed',
+    'OwnerDiedError',
 ]
 
 

@@ -11,19 +11,21 @@ ENGINE = 'Modules/_xxsubinterpreters'
 RANKS = [
     {'block', 'port', 'mainthread', 'item'},
     {'waiter', 'ring'},
-    {'shared', 'channel', 'channel_ends', 'channel_private', 'atomics'},
+    {'shared', 'sync', 'channel', 'channel_ends', 'channel_private', 'atomics'},
     {'state', 'interp'},
     {'signals'},
     {'blocking'},
     {'objectmap'},
     {'message', 'message_format', 'encoder', 'message_encode', 'message_encode_object',
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
-     'message_decode_function', 'message_large', 'bufferview', 'channelobject', 'queueobject'},
+     'message_decode_function', 'message_large', 'objectlayout', 'rawmemory', 'export', 'moved',
+     'bufferview', 'sharedblock', 'channelobject', 'queueobject', 'syncobject', 'semaphoreobject',
+     'conditionobject', 'barrierobject'},
     {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack'},
     {'module'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',
-       'channel_private', 'atomics'}
+       'channel_private', 'atomics', 'sync'}
 
 
 @pytest.fixture(scope='module')

@@ -1,4 +1,4 @@
-/* Blocking from Python code.  See blocking.h. */
+/* Blocking on channels and locks from Python code.  See blocking.h. */
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
@@ -52,11 +52,14 @@ is_closing(PyThreadState *tstate)
     return closing != NULL && _Py_atomic_load_int(closing);
 }
 
-/* Return true if a wait that was broken is to be begun anew; else an exception is
-   set. */
+/* The wait was broken.  Return true if it is to be begun anew. */
 static int
-after_break(PyThreadState *tstate)
+after_break(PyThreadState *tstate, _PyWaiter_Result result)
 {
+    if (result == _PyWaiter_SIGNAL) {
+        return PyErr_CheckSignals() == 0;
+    }
+    assert(result == _PyWaiter_BROKEN);
     const int *interrupted = _PyInterp_InterruptFlag(tstate);
     if (interrupted != NULL && _Py_atomic_load_int(interrupted)) {
         PyObject *exc = _PyInterp_TakeInterrupt(tstate);
@@ -74,14 +77,13 @@ after_break(PyThreadState *tstate)
     return 0;
 }
 
-/* Return true if the wait is to be begun anew. */
 static int
 after_wait(PyThreadState *tstate, _PyChannel_Status status)
 {
-    if (status == _PyChannel_SIGNAL) {
-        return PyErr_CheckSignals() == 0;
-    }
-    return status == _PyChannel_BROKEN && after_break(tstate);
+    return (status == _PyChannel_SIGNAL
+            && after_break(tstate, _PyWaiter_SIGNAL))
+           || (status == _PyChannel_BROKEN
+               && after_break(tstate, _PyWaiter_BROKEN));
 }
 
 _PyChannel_Status
@@ -174,21 +176,44 @@ _PyBlocking_WaitForElement(_PyAtomics_Element element, uint64_t expected,
         Py_BEGIN_ALLOW_THREADS
         result = _PyAtomics_Wait(&waiting, deadline, &breakers);
         Py_END_ALLOW_THREADS
-        switch (result) {
-        case _PyWaiter_FIRED:
-            return 1;
-        case _PyWaiter_TIMEOUT:
-            return 0;
-        case _PyWaiter_SIGNAL:
-            if (PyErr_CheckSignals() < 0) {
-                return -1;
-            }
-            break;
-        case _PyWaiter_BROKEN:
-            if (!after_break(tstate)) {
-                return -1;
-            }
-            break;
+        if (result == _PyWaiter_FIRED || result == _PyWaiter_TIMEOUT) {
+            return result == _PyWaiter_FIRED;
         }
+        if (!after_break(tstate, result)) {
+            return -1;
+        }
+    }
+}
+
+_PyWaiter_Result
+_PyBlocking_Wait(_PyWaiter *waiter, PyTime_t deadline)
+{
+    PyThreadState *tstate = _PyThreadState_GET();
+    if (spin_attached(tstate, waiter)) {
+        return _PyWaiter_FIRED;
+    }
+    _PyWaiter_Breakers breakers;
+    _PyWaiter_Result result;
+    get_breakers(tstate, &breakers);
+    Py_BEGIN_ALLOW_THREADS
+    result = _PyWaiter_Wait(waiter, deadline, &breakers);
+    Py_END_ALLOW_THREADS
+    return result;
+}
+
+int
+_PyBlocking_GoOn(_PyWaiter_Result result)
+{
+    return after_break(_PyThreadState_GET(), result);
+}
+
+void
+_PyBlocking_WaitUnbroken(_PyWaiter *waiter)
+{
+    if (!spin_attached(_PyThreadState_GET(), waiter)) {
+        const _PyWaiter_Breakers none = {0};
+        Py_BEGIN_ALLOW_THREADS
+        (void)_PyWaiter_Wait(waiter, -1, &none);
+        Py_END_ALLOW_THREADS
     }
 }

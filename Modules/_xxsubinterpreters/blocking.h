@@ -1,4 +1,4 @@
-/* Blocking from Python code: deadlines, signals, the GIL.
+/* Blocking on channels and locks from Python code: deadlines, signals, the GIL.
 
    All functions need an attached thread state.  Those that block detach, and
    attach again when nothing of theirs waits any more. */
@@ -45,5 +45,16 @@ extern _PyChannelOp *_PyBlocking_Select(_PyChannelSelect *select,
    an exception when the wait was broken. */
 extern int _PyBlocking_WaitForElement(_PyAtomics_Element element,
                                       uint64_t expected, PyTime_t deadline);
+
+/* Wait until the waiter is fired, or the wait is broken, or the deadline has
+   passed; no exception is set. */
+extern _PyWaiter_Result _PyBlocking_Wait(_PyWaiter *waiter, PyTime_t deadline);
+
+/* What broke the wait: if it was SIGNAL or BROKEN, call signal handlers, or look
+   what it was.  Return true if the wait is to go on, else an exception is set. */
+extern int _PyBlocking_GoOn(_PyWaiter_Result result);
+
+/* Wait until the waiter is fired, whatever comes. */
+extern void _PyBlocking_WaitUnbroken(_PyWaiter *waiter);
 
 #endif /* !Py_XXSUBINTERPRETERS_BLOCKING_H */

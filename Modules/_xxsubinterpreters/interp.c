@@ -12,6 +12,7 @@
 #include "channel.h"
 #include "interp.h"
 #include "shared.h"
+#include "sync.h"
 #include "waiter.h"
 
 #include <pthread.h>              // pthread_atfork()
@@ -58,7 +59,7 @@ static struct {
     PyMutex lock;
     struct entry *first;
     int handles_fork;
-    void (*when_ended)(int64_t);    /* atomic */
+    void (*when_ended[4])(int64_t); /* atomic; NULL after the last one */
     _PyInterp_DetachFunc detach;    /* atomic */
 } registry;
 
@@ -108,6 +109,17 @@ refused(int64_t id, const char *why)
 }
 
 static void
+tell_ended(int64_t id)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(registry.when_ended); i++) {
+        void (*func)(int64_t) = _Py_atomic_load_ptr(&registry.when_ended[i]);
+        if (func != NULL) {
+            func(id);
+        }
+    }
+}
+
+static void
 forget(void *arg)
 {
     struct entry *e = arg;
@@ -120,16 +132,22 @@ forget(void *arg)
     unlock();
     int64_t id = e->id;
     PyMem_RawFree(e);
-    void (*when_ended)(int64_t) = _Py_atomic_load_ptr(&registry.when_ended);
-    if (when_ended != NULL) {
-        when_ended(id);
-    }
+    tell_ended(id);
 }
 
 void
 _PyInterp_WhenEnded(void (*func)(int64_t))
 {
-    _Py_atomic_store_ptr(&registry.when_ended, func);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(registry.when_ended); i++) {
+        void *expected = NULL;
+        if (_Py_atomic_compare_exchange_ptr(&registry.when_ended[i], &expected,
+                                            (void *)func)
+            || expected == (void *)func)
+        {
+            return;
+        }
+    }
+    Py_UNREACHABLE();
 }
 
 /* List the current interpreter, unless it is listed. */
@@ -177,6 +195,7 @@ static void
 before_fork(void)
 {
     lock();
+    _PySync_BeforeFork();
     _PyChannel_BeforeFork();
     _PySharedBuffer_BeforeFork();
 }
@@ -186,6 +205,7 @@ after_fork_parent(void)
 {
     _PySharedBuffer_AfterForkParent();
     _PyChannel_AfterForkParent();
+    _PySync_AfterForkParent();
     unlock();
 }
 
@@ -195,6 +215,7 @@ after_fork_child(void)
     _PyChannel_AfterForkChild();
     _PySharedBuffer_AfterForkChild();
     _PyAtomics_AfterForkChild();
+    _PySync_AfterForkChild();
     struct entry **link = &registry.first;
     while (*link != NULL) {
         struct entry *e = *link;
@@ -693,6 +714,9 @@ end(struct entry *e, enum life before, int wait)
             give_up_closing(e, before);
         }
         else {
+            if (result == STAYS_ZOMBIE) {
+                tell_ended(id);
+            }
             end_unpinned(id);       /* the last pin may have gone meanwhile */
         }
     }

@@ -20,8 +20,9 @@
    executed in an interpreter.  Return 0, or -1 with an exception. */
 extern int _PyInterp_Register(void);
 
-/* Have func(id) called whenever an interpreter has ended.  Called again with the
-   same function, does nothing. */
+/* Have func(id) called whenever an interpreter has ended, or was closed and stays as
+   a zombie, and then once more when that ends.  For a few functions; called again
+   with the same one, does nothing. */
 extern void _PyInterp_WhenEnded(void (*func)(int64_t id));
 
 /* Create an interpreter with a GIL of its own, with one reference to it held

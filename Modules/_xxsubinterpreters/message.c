@@ -5,6 +5,7 @@
 #include "interp.h"
 #include "message.h"
 #include "message_format.h"
+#include "sync.h"
 
 #include <stddef.h>               // offsetof()
 
@@ -194,6 +195,12 @@ _PyMessage_ReleaseInterpreter(void *id)
 {
     _PyInterp_Decref(*(int64_t *)id);
     PyMem_RawFree(id);
+}
+
+void
+_PyMessage_ReleaseSync(void *sync)
+{
+    _PySync_Decref(sync);
 }
 
 

@@ -16,6 +16,7 @@
 #include "moved.h"
 #include "queueobject.h"
 #include "sharedblock.h"
+#include "syncobject.h"
 
 
 /* --- reading --------------------------------------------------------------- */
@@ -509,6 +510,10 @@ decode_leaf(decoder *dec, unsigned char tag)
     case TAG_QUEUE: {
         void *end = take_handle(dec, _PyMessage_ReleaseQueue);
         return end != NULL ? _PyQueueObject_New(dec->state, end) : NULL;
+    }
+    case TAG_SYNC: {
+        void *sync = take_handle(dec, _PyMessage_ReleaseSync);
+        return sync != NULL ? _PySyncObject_FromSync(dec->state, sync) : NULL;
     }
     case TAG_INTERPRETER:
         return decode_interpreter(dec);

@@ -14,6 +14,7 @@
 #include "moved.h"
 #include "queueobject.h"
 #include "sharedblock.h"
+#include "syncobject.h"
 
 
 /* --- leaves ----------------------------------------------------------------- */
@@ -692,6 +693,18 @@ encode_queue(encoder *enc, PyObject *obj, int keep)
                                     _PyMessage_ReleaseQueue, end);
 }
 
+/* A barrier with an action is reduced to one without, and the action. */
+static progress
+encode_sync(encoder *enc, PyObject *obj, int keep)
+{
+    _PySync *sync = ((_PySyncObject *)obj)->sync;
+    if (sync->kind == _PySync_BARRIER && _PyBarrierObject_HasAction(obj)) {
+        return _PyEncoder_Object(enc, obj, keep);
+    }
+    return _PyEncoder_WriteHandle(enc, TAG_SYNC, obj, keep, _PyMessage_ReleaseSync,
+                                  _PySync_Incref(sync));
+}
+
 progress
 _PyEncoder_Interpreter(encoder *enc, PyObject *obj, int keep)
 {
@@ -756,7 +769,7 @@ find_encoder(const _xxsub_state *state, const PyTypeObject *type)
            : type == state->SharedBlock ? encode_block
            : type == state->Move ? encode_move
            : type == state->MovedByteArray || type == state->MovedArray ? encode_remains
-           : NULL;
+           : _PySyncObject_CheckType(type) ? encode_sync : NULL;
 }
 
 /* One that may have a number, and got none yet. */

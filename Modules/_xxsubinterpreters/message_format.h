@@ -84,6 +84,7 @@ enum tag {
     TAG_INTERPRETER,        /* size handle: int64_t, its id */
     TAG_BLOCK,              /* size handle: _PySharedBuffer, of a SharedBlock */
     TAG_MOVED,              /* size handle: _PyMoved */
+    TAG_SYNC,               /* size handle: _PySync */
 
     TAG_AGAIN = 0x40,
     TAG_KEEP = 0x80,
@@ -134,6 +135,7 @@ extern void _PyMessage_ReleaseQueue(void *end);
 extern void _PyMessage_ReleaseBuffer(void *buffer);
 extern void _PyMessage_ReleaseInterpreter(void *id);
 extern void _PyMessage_ReleaseBlock(void *buffer);
+extern void _PyMessage_ReleaseSync(void *sync);
 extern void _PyMessage_ReleaseLarge(void *copy);
 extern void _PyMessage_ReleaseCode(void *marshalled);
 

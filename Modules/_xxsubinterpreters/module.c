@@ -21,6 +21,7 @@
 #include "select.h"
 #include "sharedblock.h"
 #include "state.h"
+#include "syncobject.h"
 
 /*[clinic input]
 module _xxsubinterpreters
@@ -656,6 +657,38 @@ _xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
 }
 
 /*[clinic input]
+_xxsubinterpreters._barrier_with_action
+
+    barrier: object
+    action: object
+    /
+
+Return an object for the same barrier; how one with an action is received.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters__barrier_with_action_impl(PyObject *module,
+                                             PyObject *barrier,
+                                             PyObject *action)
+/*[clinic end generated code: output=ef8dc01d6ee9b1ee input=c1ec020722366254]*/
+{
+    return _PyBarrierObject_WithAction(get_state(module), barrier, action);
+}
+
+/*[clinic input]
+_xxsubinterpreters._count_locks
+
+Return how many locks and the like the process has; for tests.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters__count_locks_impl(PyObject *module)
+/*[clinic end generated code: output=fcb54a205dd86e87 input=2ad9ee82bbfec642]*/
+{
+    return PyLong_FromSsize_t(_PySync_Count());
+}
+
+/*[clinic input]
 _xxsubinterpreters.list_all_channels
 
 Return the two ends of every channel of the process, oldest first.
@@ -799,6 +832,7 @@ module_exec(PyObject *module)
     }
     _PyQueueObject_Init();
     _PyExport_Init();
+    _PySyncObject_Init();
     if (add_type(module, &_PyRecvChannel_spec, &state->RecvChannel) < 0
         || add_type(module, &_PySendChannel_spec, &state->SendChannel) < 0
         || add_type(module, &_PyQueue_spec, &state->Queue) < 0
@@ -812,9 +846,17 @@ module_exec(PyObject *module)
     {
         return -1;
     }
-    if (add_exception(module, "ChannelError",
-                      "Base class of the errors of channels.",
-                      NULL, &state->ChannelError) < 0
+    for (int kind = 0; kind < _PySync_KINDS; kind++) {
+        if (add_type(module, _PySyncObject_specs[kind], &state->Sync[kind]) < 0) {
+            return -1;
+        }
+    }
+    if (add_exception(module, "OwnerDiedError",
+                      "The interpreter that had acquired the lock was closed.",
+                      PyExc_InterpreterError, &state->OwnerDiedError) < 0
+        || add_exception(module, "ChannelError",
+                         "Base class of the errors of channels.",
+                         NULL, &state->ChannelError) < 0
         || add_exception(module, "ChannelClosedError",
                          "This end, or every end of the other side, is closed.",
                          state->ChannelError, &state->ChannelClosedError) < 0
@@ -876,6 +918,10 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Move);
     Py_VISIT(state->MovedByteArray);
     Py_VISIT(state->MovedArray);
+    for (int kind = 0; kind < _PySync_KINDS; kind++) {
+        Py_VISIT(state->Sync[kind]);
+    }
+    Py_VISIT(state->OwnerDiedError);
     Py_VISIT(state->ChannelError);
     Py_VISIT(state->ChannelClosedError);
     Py_VISIT(state->ChannelEmptyError);
@@ -905,6 +951,10 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Move);
     Py_CLEAR(state->MovedByteArray);
     Py_CLEAR(state->MovedArray);
+    for (int kind = 0; kind < _PySync_KINDS; kind++) {
+        Py_CLEAR(state->Sync[kind]);
+    }
+    Py_CLEAR(state->OwnerDiedError);
     Py_CLEAR(state->ChannelError);
     Py_CLEAR(state->ChannelClosedError);
     Py_CLEAR(state->ChannelEmptyError);
@@ -948,6 +998,8 @@ static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_INTERRUPT_METHODDEF
     _XXSUBINTERPRETERS_CREATE_CHANNEL_METHODDEF
     _XXSUBINTERPRETERS_CREATE_QUEUE_METHODDEF
+    _XXSUBINTERPRETERS__BARRIER_WITH_ACTION_METHODDEF
+    _XXSUBINTERPRETERS__COUNT_LOCKS_METHODDEF
     _XXSUBINTERPRETERS_LIST_ALL_CHANNELS_METHODDEF
     _XXSUBINTERPRETERS_SELECT_METHODDEF
     {NULL},

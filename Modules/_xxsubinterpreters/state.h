@@ -4,6 +4,7 @@
 #define Py_XXSUBINTERPRETERS_STATE_H
 
 #include "Python.h"
+#include "sync.h"
 
 /* How objects of a class are sent, as long as the class has that version. */
 typedef struct {
@@ -24,7 +25,9 @@ typedef struct {
     PyTypeObject *Move;
     PyTypeObject *MovedByteArray;   /* NULL until one is moved, as the next */
     PyTypeObject *MovedArray;
+    PyTypeObject *Sync[_PySync_KINDS];
 
+    PyObject *OwnerDiedError;
     PyObject *ChannelError;
     PyObject *ChannelClosedError;
     PyObject *ChannelEmptyError;
