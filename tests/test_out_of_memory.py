@@ -133,6 +133,69 @@ CASES = {
             memory.append(1)        # BufferError if it is still exported
         sweep(prepare, lambda recv, send, memory: send.send_buffer(memory), check)
         ''',
+    'share': '''
+        import array
+        from interpreters import SharedBlock, list_shared, share
+        share(bytearray())                  # imports
+        def prepare():
+            return create_channel(None) + (bytearray(10), array.array('d', [1.5]))
+        def check(done, recv, send, *objects):
+            if done:
+                assert len(recv.drain()) == 1
+            for obj in objects:
+                obj.append(1)
+        sweep(prepare, lambda recv, send, *objects: send.send([share(obj) for obj in objects]),
+              check)
+        def prepare():
+            recv, send = create_channel(None)
+            send.send([memoryview(b'abc'), SharedBlock(10)])
+            return recv, send
+        def check(done, recv, send):
+            recv.close()
+            gc.collect()
+            assert list_shared() == []
+        sweep(prepare, lambda recv, send: recv.recv(), check)
+        sweep(lambda: (SharedBlock(10),), lambda block: list_shared(), lambda done, block: None)
+        sweep(lambda: (), lambda: SharedBlock(10), lambda done: None)
+        sweep(lambda: (), lambda: SharedBlock(3 << 20, huge=True), lambda done: None)
+        gc.collect()
+        assert list_shared() == []
+        ''',
+    'move': '''
+        import array
+        from interpreters import MovedError, SharedBlock, move
+        def prepare():
+            return create_channel(None) + (bytearray(b'abc' * 300), array.array('i', range(300)),
+                                           SharedBlock(300))
+        def act(recv, send, *objects):
+            send.send([move(obj) for obj in objects])
+        def check(done, recv, send, *objects):
+            if done:
+                assert [len(obj) for obj in recv.recv()] == [900, 300, 300]
+            else:
+                assert [len(obj) for obj in objects] == [900, 300, 300]
+                assert objects[0] == b'abc' * 300
+                objects[1].append(1)
+        sweep(prepare, act, check)
+        def prepare():
+            recv, send, *objects = prepare_objects()
+            act(recv, send, *objects)
+            return recv, send, *objects
+        prepare_objects = lambda: create_channel(None) + (bytearray(b'abc' * 300),)
+        def check(done, recv, send, obj):
+            try:
+                len(obj)
+            except MovedError:
+                pass
+        sweep(prepare, lambda recv, send, obj: recv.recv(), check)
+        def prepare_lost():
+            recv, send, obj = prepare()
+            recv.close()
+            return obj,
+        def check(done, obj):
+            assert obj == b'abc' * 300
+        sweep(prepare_lost, len, check)
+        ''',
     'select': '''
         def prepare():
             return create_channel() + create_channel(None)

@@ -101,7 +101,7 @@ _PyMoved_Supports(_xxsub_state *state, PyObject *obj)
            || is_remains(state, obj);
 }
 
-/* Turn an object, of which the memory was taken, into what is left of it. */
+/* Turn an object into what is left of it.  It holds the reference to the record. */
 static int
 become_remains(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
 {
@@ -127,7 +127,8 @@ become_remains(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
     return 0;
 }
 
-/* Let it be again what it was, but empty.  Returns the reference to the record. */
+/* Let it be again what it was, with the memory that it has.  Returns the reference to the
+   record. */
 static _PyMoved *
 become_itself(_xxsub_state *state, PyObject *obj)
 {
@@ -153,15 +154,13 @@ take(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
                      Py_TYPE(obj)->tp_name);
         return -1;
     }
+    if (become_remains(state, obj, moved) < 0) {
+        return -1;
+    }
     if (!_PyObjectLayout_Take(obj, &moved->allocation)
         && _PyObjectLayout_TakeCopy(obj, &moved->allocation) < 0)
     {
-        return -1;
-    }
-    if (become_remains(state, obj, moved) < 0) {
-        PyObject *exc = PyErr_GetRaisedException();
-        (void)_PyObjectLayout_Put(obj, &moved->allocation);
-        PyErr_SetRaisedException(exc);
+        (void)become_itself(state, obj);
         return -1;
     }
     return 0;
@@ -222,10 +221,12 @@ _PyMoved_IsBack(PyObject *obj)
         _PyMoved_Raise(state, remains->moved);
         return 0;
     }
-    _PyMoved *moved = become_itself(state, obj);
-    int r = _PyObjectLayout_Put(obj, &moved->allocation);
-    _PyMoved_Decref(moved);
-    return r == 0;
+    if (_PyObjectLayout_Put(obj, &remains->moved->allocation) < 0) {
+        _Py_atomic_store_int(&remains->moved->place, BACK);
+        return 0;
+    }
+    _PyMoved_Decref(become_itself(state, obj));
+    return 1;
 }
 
 static void

@@ -21,14 +21,14 @@ _PyArray_CheckExact(PyObject *obj)
 Py_ssize_t
 _PyObjectLayout_Exports(PyObject *obj)
 {
-    return PyByteArray_CheckExact(obj) ? AS_BYTEARRAY(obj)->ob_exports
+    return PyByteArray_Check(obj) ? AS_BYTEARRAY(obj)->ob_exports
                                        : AS_ARRAY(obj)->ob_exports;
 }
 
 size_t
 _PyObjectLayout_Allocated(PyObject *obj)
 {
-    return PyByteArray_CheckExact(obj)
+    return PyByteArray_Check(obj)
            ? AS_BYTEARRAY(obj)->ob_alloc
            : (size_t)AS_ARRAY(obj)->allocated * AS_ARRAY(obj)->ob_descr->itemsize;
 }
@@ -42,7 +42,7 @@ _PyObjectLayout_Enlarge(PyObject *obj)
     {
         return;
     }
-    if (PyByteArray_CheckExact(obj)) {
+    if (PyByteArray_Check(obj)) {
         PyByteArrayObject *self = AS_BYTEARRAY(obj);
         Py_ssize_t offset = self->ob_bytes != NULL ? self->ob_start - self->ob_bytes : 0;
         char *memory = self->ob_bytes != NULL ? PyMem_Realloc(self->ob_bytes, n) : NULL;
@@ -68,7 +68,7 @@ _PyObjectLayout_Enlarge(PyObject *obj)
 static void
 look(PyObject *obj, _PyAllocation *allocation)
 {
-    if (PyByteArray_CheckExact(obj)) {
+    if (PyByteArray_Check(obj)) {
         const PyByteArrayObject *self = AS_BYTEARRAY(obj);
         *allocation = (_PyAllocation){
             .memory = self->ob_bytes,
@@ -94,7 +94,7 @@ look(PyObject *obj, _PyAllocation *allocation)
 static void
 set(PyObject *obj, const _PyAllocation *allocation)
 {
-    if (PyByteArray_CheckExact(obj)) {
+    if (PyByteArray_Check(obj)) {
         PyByteArrayObject *self = AS_BYTEARRAY(obj);
         self->ob_bytes = allocation->memory;
         self->ob_start = allocation->memory != NULL
@@ -153,15 +153,13 @@ _PyObjectLayout_Put(PyObject *obj, _PyAllocation *allocation)
     else if (allocation->memory != NULL) {
         size_t n = (size_t)allocation->allocated * allocation->itemsize;
         char *memory = PyMem_Malloc(n);
-        if (memory != NULL) {
-            memcpy(memory, allocation->memory, n);
-        }
-        PyMem_RawFree(allocation->memory);
-        allocation->memory = memory;
         if (memory == NULL) {
             PyErr_NoMemory();
             return -1;
         }
+        memcpy(memory, allocation->memory, n);
+        PyMem_RawFree(allocation->memory);
+        allocation->memory = memory;
     }
     _PyAllocation old;
     look(obj, &old);
@@ -189,10 +187,8 @@ _PyObjectLayout_New(_PyAllocation *allocation)
 {
     PyObject *obj = allocation->typecode == 0 ? PyByteArray_FromStringAndSize(NULL, 0)
                                               : new_array(allocation->typecode);
-    if (obj == NULL) {
+    if (obj == NULL || _PyObjectLayout_Put(obj, allocation) < 0) {
         PyMem_RawFree(allocation->memory);
-    }
-    else if (_PyObjectLayout_Put(obj, allocation) < 0) {
         Py_CLEAR(obj);
     }
     return obj;

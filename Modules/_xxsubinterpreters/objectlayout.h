@@ -2,7 +2,7 @@
    being copied.
 
    All functions need an attached thread state; `obj` is an object of exactly one of these
-   types. */
+   types, or what is left of one, see moved.h. */
 
 #ifndef Py_XXSUBINTERPRETERS_OBJECTLAYOUT_H
 #define Py_XXSUBINTERPRETERS_OBJECTLAYOUT_H
@@ -57,8 +57,8 @@ extern int _PyObjectLayout_Take(PyObject *obj, _PyAllocation *allocation);
 /* The same with a copy.  -1 with an exception when out of memory. */
 extern int _PyObjectLayout_TakeCopy(PyObject *obj, _PyAllocation *allocation);
 
-/* The opposite: replace what is in the object.  Takes over the allocation, also on failure,
-   when an exception is set and -1 returned. */
+/* The opposite: replace what is in the object, which owns the allocation then.  -1 with an
+   exception, and nothing has changed, when out of memory. */
 extern int _PyObjectLayout_Put(PyObject *obj, _PyAllocation *allocation);
 
 /* A new object for an allocation, which it takes over, also on failure. */
