@@ -13,8 +13,8 @@ lock        acquiring and releasing a lock that nobody else wants
 
 handle and round_trip are measured with 1 KiB and 1 GiB; the constant time of a
 handle shows in the ratio of these.  Each round has a fresh process, in which all
-contenders of a measurement take turns, 5 times; a sample is the mean of a turn,
-and what counts in a round is the median of its samples.  measure/handles.py,
+contenders of a measurement take turns, 3 or 5 times; a sample is the mean of a
+turn, and what counts in a round is the median of its samples.  measure/handles.py,
 measure/sums.py and measure/locks.py have the details.
 
 Peers in handle are a message with a copy of the bytearray, and pickle without a
@@ -71,15 +71,18 @@ class Group:
 
     def tables(self, found):
         """The lines of the table of each measurement; found are their outcomes."""
-        return [report.table(measurement, outcomes)
-                for measurement, outcomes in zip(self.measurements, found)]
+        for measurement, outcomes in zip(self.measurements, found):
+            first, *_ = measurement.ours
+            yield report.ratio_table(measurement, outcomes, {
+                f'{first.label} / it': {peer: (outcomes[first], outcomes[peer])
+                                        for peer in measurement.peers}})
 
 
 class Handles(Group):
     def tables(self, found):
         small, large = found
-        first, *_ = self.measurements[0].ours
         for measurement, outcomes in zip(self.measurements, found):
+            first, *_ = measurement.ours
             columns = {f'it / {first.label}': {peer: (outcomes[peer], outcomes[first])
                                                for peer in measurement.peers}}
             if outcomes is large:
@@ -102,7 +105,7 @@ def _handles(mode, labels, title):
     n_ours = len(handles.OURS)
     return Handles('measure.handles', tuple(
         Measurement(f'{mode}_{name}', f'{title}, {size_title}', 'us', mode,
-                    {'size': size, 'turns': 5, 'ms': 20},
+                    {'size': size, 'turns': 3, 'ms': 20},
                     {'size': quick_size, 'turns': 2, 'ms': 1},
                     contenders(labels[:n_ours]), contenders(labels[n_ours:]))
         for name, (size_title, size, quick_size) in SIZES.items()), (mode,))

@@ -304,7 +304,8 @@ def test_sharing_is_measured(run, root, tmp_path, name):
 
     if name in ('handle', 'round_trip'):
         assert 'it / share(bytearray)' in tables[0] and '1 GiB / 1 KiB' not in tables[0]
-        assert re.search(r'^move\(bytearray\) +\S+ \(\S+ to \S+\) +\S+x \(', tables[1], re.MULTILINE)
+        assert re.search(r'^move\(bytearray\) +\S+ \(\S+ to \S+\) +\S+x \(', tables[1],
+                         re.MULTILINE)
     elif name in ('sum', 'read'):
         assert re.search(r'^two interpreters +\S+ \(\S+ to \S+\) +\S+x \(', tables[0],
                          re.MULTILINE)
