@@ -27,13 +27,10 @@ taken round by round.  All samples go to FILE, by default
 benchmarks/results/channels.json; measure/report.py describes it.
 """
 
-import argparse
-import signal
-import sys
 import tempfile
 from pathlib import Path
 
-from measure import report, runner
+from measure import command, report, runner
 from measure.catalogue import MEASUREMENTS
 from measure.programs import Programs
 
@@ -41,32 +38,20 @@ RESULTS = Path(__file__).resolve().parent / 'results' / 'channels.json'
 
 
 def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
-    parser.add_argument('--rounds', type=int, help='default: 5, or 1 with --quick')
-    parser.add_argument('--quick', action='store_true',
-                        help='few messages, to see that all works; the figures mean little')
-    parser.add_argument('--only', metavar='NAME,...', help='only these measurements')
-    parser.add_argument('--output', type=Path, default=RESULTS, metavar='FILE')
+    parser = command.parser(
+        __doc__, RESULTS, 'few messages, to see that all works; the figures mean little',
+        'only these measurements')
     parser.add_argument('--stock', metavar='PYTHON', help='the stock python of the same release')
-    parser.add_argument('--timeout', type=float, default=300, metavar='SECONDS',
-                        help='for each process (default: 300)')
     parser.add_argument('--list', action='store_true', help='print the names and titles')
-    args = parser.parse_args()
-    args.rounds = args.rounds if args.rounds is not None else 1 if args.quick else 5
-    if args.rounds < 1:
-        parser.error('--rounds must be at least 1')
-    names = args.only.split(',') if args.only else list(MEASUREMENTS)
-    for name in names:
-        if name not in MEASUREMENTS:
-            parser.error(f'there is no measurement {name!r}; --list shows them')
-    args.measurements = [MEASUREMENTS[name] for name in dict.fromkeys(names)]
-    return args
+    return command.parse(parser, MEASUREMENTS, 'measurement', '--list')
 
 
-def show_progress(text):
-    """Show what runs now, on a terminal."""
-    if sys.stderr.isatty():
-        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
+def measured(args, programs):
+    for name in args.names:
+        measurement = MEASUREMENTS[name]
+        outcomes = runner.measure(measurement, programs, args.rounds, args.quick, args.timeout,
+                                  command.show_progress)
+        yield measurement, outcomes, report.table(measurement, outcomes)
 
 
 def main():
@@ -75,24 +60,10 @@ def main():
         for measurement in MEASUREMENTS.values():
             print(f'{measurement.name:<24} {measurement.title}')
         return 0
-    failed = False
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))    # the child goes too
     with tempfile.TemporaryDirectory() as folder:
         programs = Programs(folder, args.stock)
-        content = report.document(programs, {'rounds': args.rounds, 'quick': args.quick})
-        for measurement in args.measurements:
-            outcomes = runner.measure(measurement, programs, args.rounds, args.quick,
-                                      args.timeout, show_progress)
-            print(*report.table(measurement, outcomes), '', sep='\n', flush=True)
-            content['measurements'][measurement.name] = report.measurement_object(
-                measurement, outcomes, args.quick)
-            report.write(args.output, content)
-            failed |= any(outcome.status == runner.FAILED for outcome in outcomes.values())
-    return 1 if failed else 0
+        return command.show(args, programs.versions(), measured(args, programs))
 
 
 if __name__ == '__main__':
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit('interrupted; the measurements above are in the file')
+    command.run(main)

@@ -1,8 +1,8 @@
-"""Draw what channels.py measured.
+"""Draw what channels.py, messages.py or sharing.py measured.
 
     python plot.py [FILE] [--only NAME,...] [--output IMAGE]
 
-FILE is what channels.py wrote, by default benchmarks/results/channels.json.
+FILE is what one of them wrote, by default benchmarks/results/channels.json.
 IMAGE is an .svg or .png, by default beside FILE.  Each measurement becomes a
 chart: a point for the median of each contender, a line for the range of its
 rounds, on a logarithmic scale.  Needs matplotlib.

@@ -13,7 +13,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
 
 import messages  # noqa: E402
-from measure import copies, figures, processes, programs, report, runner  # noqa: E402
+import sharing  # noqa: E402
+from measure import copies, figures, handles, locks, processes  # noqa: E402
+from measure import programs, report, runner, sums  # noqa: E402
 from measure.catalogue import MEASUREMENTS, Contender, Measurement  # noqa: E402
 from measure.objects import OBJECTS  # noqa: E402
 from measure.transports import Unavailable  # noqa: E402
@@ -258,6 +260,146 @@ def test_message_process_that_fails(monkeypatch):
     for measurement in messages.measurements('records'):
         outcomes = messages.measure(measurement, 'records', 2, True, 1, lambda text: None)
         assert {(each.status, each.reason) for each in outcomes.values()} == {('failed', 'spam')}
+
+
+# ---- sharing ----
+
+NOT_HERE = {'numpy cannot be imported', 'interpreters has no Lock'}
+
+
+@pytest.mark.parametrize('name', sharing.GROUPS)
+def test_sharing_is_measured(run, root, tmp_path, name):
+    path = tmp_path / 'new' / 'sharing.json'
+    done = run('sharing.py', '--quick', '--rounds', 2, '--only', name, '--timeout', 120,
+               '--output', path)
+    assert (done.returncode, done.stderr) == (0, ''), done.stdout
+    content = json.loads(path.read_text())
+    assert content['format'] == report.FORMAT
+    assert content['options'] == {'rounds': 2, 'quick': True}
+    assert content['peers'] == {}
+    assert str(root) not in path.read_text()
+    expected = sharing.GROUPS[name].measurements
+    assert list(content['measurements']) == [each.name for each in expected]
+
+    tables = done.stdout.strip('\n').split('\n\n')
+    for measurement, text in zip(expected, tables, strict=True):
+        found = content['measurements'][measurement.name]
+        assert (found['title'], found['unit'], found['better']) == (
+            measurement.title, measurement.unit, measurement.better)
+        assert found['ours'] == [each.label for each in measurement.ours]
+        title, head, *rows = text.split('\n')
+        assert title == f'{measurement.title}: {measurement.unit}, {measurement.better} is better'
+        assert 'median (range)' in head
+        for row, (label, contender) in zip(rows, found['contenders'].items(), strict=True):
+            if contender['status'] == 'measured':
+                assert [len(samples) for samples in contender['rounds']] == [
+                    found['numbers']['turns']] * 2
+                assert all(math.isfinite(each) and each > 0
+                           for samples in contender['rounds'] for each in samples)
+                assert re.match(rf'{re.escape(label)} +\S+ \(\S+ to \S+\)', row)
+            else:
+                assert (contender['status'], contender['rounds']) == ('not available', [])
+                assert contender['reason'] in NOT_HERE
+                assert row.endswith(f'not available: {contender["reason"]}')
+
+    if name in ('handle', 'round_trip'):
+        assert 'it / share(bytearray)' in tables[0] and '1 GiB / 1 KiB' not in tables[0]
+        assert re.search(r'^move\(bytearray\) +\S+ \(\S+ to \S+\) +\S+x \(', tables[1],
+                         re.MULTILINE)
+    elif name in ('sum', 'read'):
+        assert re.search(r'^two interpreters +\S+ \(\S+ to \S+\) +\S+x \(', tables[0],
+                         re.MULTILINE)
+
+
+def test_sharing_refuses_bad_options(run, tmp_path):
+    for args, message in ((['--only', 'spam'], "no measurement 'spam'"),
+                          (['--rounds', '0'], 'at least 1')):
+        done = run('sharing.py', *args, '--output', tmp_path / 'file')
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('quick, sizes', [(False, [1024, 2**30]), (True, [1024, 2**20])])
+def test_programs_of_sharing_get_each_number_once(quick, sizes):
+    group = sharing.GROUPS['handle']
+    numbers = group.measurements[1].numbers | (group.measurements[1].quick if quick else {})
+    assert group.arguments(quick) == ['measure.handles', 'here', *map(str, sizes),
+                                      str(numbers['turns']), str(numbers['ms'])]
+
+
+def test_ratios_of_sizes():
+    group = sharing.GROUPS['handle']
+    small, large = ({contender: runner.Outcome([[factor * place]])
+                     for place, contender in enumerate(measurement.contenders, 1)}
+                    for factor, measurement in zip((1, 3), group.measurements))
+    absent = group.measurements[0].contenders[1]
+    for outcomes in small, large:
+        outcomes[absent] = runner.Outcome(status='not available', reason='spam')
+    lines = [[re.split('  +', row) for row in table] for table in group.tables([small, large])]
+    assert lines[0][1] == ['', 'median (range)', 'it / share(bytearray)']
+    assert lines[0][-1] == [handles.PICKLE, '8.00', '8.00x']
+    assert lines[1][1] == ['', 'median (range)', 'it / share(bytearray)', '1 GiB / 1 KiB']
+    assert lines[1][2] == [handles.SHARE, '3.00', '3.00x']
+    assert lines[1][3] == [absent.label, 'not available: spam']
+    assert lines[1][-1] == [handles.PICKLE, '24.0', '8.00x', '3.00x']
+
+
+def test_speed_of_two_over_one():
+    group = sharing.GROUPS['sum']
+    outcomes = {contender: runner.Outcome([[place], [2 * place]])
+                for place, contender in enumerate(group.measurements[0].contenders, 1)}
+    table, = group.tables([outcomes])
+    cells = {line[0]: line[1:] for line in (re.split('  +', row) for row in table)}
+    assert cells[sums.ONE] == ['1.50 (1.00 to 2.00)']
+    assert cells[sums.TWO] == ['3.00 (2.00 to 4.00)', '2.00x (2.00 to 2.00)']
+    assert cells[sums.TWO_PROCESSES][1] == '1.33x (1.33 to 1.33)'
+
+
+def test_memory_that_differs_is_a_failure():
+    def never_shared(obj):
+        return bytes(obj)
+
+    with pytest.raises(AssertionError, match='something else has arrived'):
+        handles.by_handle(8, lambda obj: None, lambda: bytearray(8), handles.make_bytearray,
+                          never_shared, bytearray)
+    with pytest.raises(AssertionError, match='not shared'):
+        handles.by_handle(8, lambda obj: None, lambda: handles.make_bytearray(8),
+                          handles.make_bytearray, never_shared, bytearray)
+
+
+def test_sum_that_is_wrong_is_a_failure():
+    worker = sums.Worker(lambda part: None, lambda: 7, None)
+    with pytest.raises(AssertionError, match='the sum is 7, not 8'):
+        sums.gigabytes_per_second([worker], [memoryview(bytes(8))], 8)
+
+
+def test_loops_of_locks_are_unrolled():
+    taken = []
+
+    class Lock:
+        def __enter__(self):
+            taken.append(self)
+
+        def __exit__(self, *exc_info):
+            pass
+
+    locks.compiled(locks.WITH)(Lock(), 3)
+    assert len(taken) == 3 * locks.UNROLLED
+
+
+def test_program_that_fails_ends_with_what_it_started():
+    code = ('import multiprocessing, threading, time\n'
+            'from measure import processes\n'
+            'def fail():\n'
+            '    context = multiprocessing.get_context("fork")\n'
+            '    context.Process(target=time.sleep, args=(600,)).start()\n'
+            '    threading.Thread(target=time.sleep, args=(600,)).start()\n'
+            '    raise ValueError("spam")\n'
+            'processes.leave_if_it_fails(fail)')
+    with pytest.raises(processes.Failed, match='^ValueError: spam$'):
+        processes.run([sys.executable, '-c', code], 60,
+                      os.environ | {'PYTHONPATH': str(programs.BENCHMARKS)})
 
 
 # ---- statistics ----

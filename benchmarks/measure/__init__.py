@@ -1,5 +1,6 @@
-"""What channels.py and messages.py are made of.
+"""What channels.py, messages.py and sharing.py are made of.
 
+command      what these programs have in common
 catalogue    which measurements there are, and who takes part in each
 runner       runs them, each sample set in a process of its own
 programs     how the peers that are not Python programs are found and compiled
@@ -11,6 +12,10 @@ figures      medians, percentiles, ratios
 report       the text tables and the JSON file
 copies       the program that copies an object in several ways, for messages.py
 objects      what it copies
+handles      the program that hands memory over in several ways, for sharing.py
+sums         the program that goes through memory, alone or two at a time, for sharing.py
+locks        the program that takes and releases locks, for sharing.py
+far_ends     what runs at the other ends, in interpreters, threads and processes, of these
 
 For channels.py, every program, child and the ones in peers/ alike, is run as
 

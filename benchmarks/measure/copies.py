@@ -12,9 +12,8 @@ channel, and the length of the object's pickle.  As many messages wait as have
 BYTES bytes when pickled, at least three.  As many again are sent before and
 kept, to use up what is free in pages that are in use.
 
-NAME is one of objects.OBJECTS.  Prints a JSON object: for each contender a list
-of samples, or a str that says why it cannot copy this object.  A copy that
-differs from the object is an error.
+NAME is one of objects.OBJECTS.  Prints what runner.measure_together() reads.  A
+copy that differs from the object is an error.
 """
 
 import copy
@@ -105,7 +104,8 @@ def memory(kind, size, total):
 
 
 def main(mode, name, *numbers):
-    print(json.dumps({'times': times, 'memory': memory}[mode](OBJECTS[name], *map(int, numbers))))
+    function = {'times': times, 'memory': memory}[mode]
+    print(json.dumps([function(OBJECTS[name], *map(int, numbers))]))
 
 
 if __name__ == '__main__':

@@ -1,8 +1,11 @@
 """Run a child process that is never left behind."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
+import traceback
 
 
 class Failed(Exception):
@@ -37,3 +40,18 @@ def run(command, timeout, env=None):
         lines = errors.strip().splitlines() or [f'ended with status {process.returncode}']
         raise Failed(lines[-1], process.returncode)
     return output
+
+
+def leave_if_it_fails(function, *args):
+    """Call the function; if it fails, end this process and those that it started, at once.
+
+    Threads and interpreters may wait forever for what failed: leave without them.
+    """
+    try:
+        function(*args)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        for child in multiprocessing.active_children():
+            child.kill()
+        os._exit(1)

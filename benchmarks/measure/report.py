@@ -48,6 +48,30 @@ def table(measurement, outcomes):
             *_aligned(rows)]
 
 
+def ratio_table(measurement, outcomes, columns):
+    """Return the lines of a table with columns of other ratios.
+
+    columns: {heading: {contender: (Outcome, Outcome to divide it by)}}.
+    """
+    rows = [['', 'median (range)', *columns]]
+    for contender, outcome in outcomes.items():
+        row = [contender.label, *_cells(outcome, (), tails=False)]
+        if outcome.status == MEASURED:
+            for pairs in columns.values():
+                above, below = pairs.get(contender, (outcome, None))
+                row.append(_ratio(above, below) if below is not None else '')
+        rows.append(row)
+    return [f'{measurement.title}: {measurement.unit}, {measurement.better} is better',
+            *_aligned(rows)]
+
+
+def _ratio(above, below):
+    """The ratio of two outcomes, if both were measured."""
+    if MEASURED != above.status or MEASURED != below.status:
+        return ''
+    return spread(*figures.ratios(above.rounds, below.rounds), 'x', len(above.rounds) == 1)
+
+
 def _cells(outcome, compared, tails):
     """What was measured, and the ratios of the `compared` outcomes to it."""
     if outcome.status != MEASURED:
@@ -78,7 +102,7 @@ def _aligned(rows):
 
 # ---- JSON ----
 
-def document(programs, options):
+def document(versions, options):
     """What describes a run, without its measurements."""
     return {
         'format': FORMAT,
@@ -90,7 +114,7 @@ def document(programs, options):
             'debug': hasattr(sys, 'gettotalrefcount'),
         },
         'machine': machine(),
-        'peers': programs.versions(),
+        'peers': versions,
         'measurements': {},
     }
 

@@ -1,10 +1,14 @@
-"""Run measurements in rounds, each contender in turn, in processes of their own."""
+"""Run measurements in rounds: each contender, or all together, in processes of their own."""
 
+import json
 import math
+import os
+import sys
 from dataclasses import dataclass, field
 
 from . import processes
 from .child import UNAVAILABLE
+from .programs import BENCHMARKS
 from .transports import Unavailable
 
 MEASURED, NOT_AVAILABLE, FAILED = 'measured', 'not available', 'failed'
@@ -40,6 +44,42 @@ def measure(measurement, programs, rounds, quick=False, timeout=300, progress=la
                 outcome.give_up(NOT_AVAILABLE if exc.status == UNAVAILABLE else FAILED, exc)
     progress('')
     return outcomes
+
+
+def measure_together(measurements, arguments, rounds, timeout=300, progress=lambda text: None):
+    """Return {contender: Outcome} for each of the measurements, which one program makes.
+
+    arguments is the program, a module of ours, and its arguments (list of str).
+    All contenders take turns in one process a round, which prints a JSON list:
+    for each measurement an object that has, by the label of the contender, a
+    list of samples or a str that says why there are none.
+    """
+    found = [{contender: Outcome() for contender in measurement.contenders}
+             for measurement in measurements]
+    names = ', '.join(measurement.name for measurement in measurements)
+    environment = {**os.environ, 'PYTHONPATH': str(BENCHMARKS)}
+    for number in range(rounds):
+        progress(f'{names}, round {number + 1} of {rounds}')
+        try:
+            printed = json.loads(processes.run([sys.executable, '-P', '-m', *arguments],
+                                               timeout, environment))
+        except processes.Failed as exc:
+            for outcomes in found:
+                for outcome in outcomes.values():
+                    outcome.give_up(FAILED, exc)
+            break
+        for outcomes, samples in zip(found, printed, strict=True):
+            for contender, outcome in outcomes.items():
+                _add(outcome, samples[contender.label])
+    progress('')
+    return found
+
+
+def _add(outcome, samples):
+    if isinstance(samples, str):
+        outcome.give_up(NOT_AVAILABLE, samples)
+    else:
+        outcome.rounds.append(samples)
 
 
 def _samples(measurement, contender, programs, quick, timeout):
