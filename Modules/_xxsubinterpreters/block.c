@@ -114,6 +114,9 @@ _PyBlock_Describe(_PyBlock *block, const char *kind, int64_t owner)
 {
     size_t n = strlen(kind);
     n = n < sizeof(block->kind) ? n : sizeof(block->kind) - 1;
+    while (n > 0 && ((unsigned char)kind[n] & 0xC0) == 0x80) {
+        n--;                        /* not inside of a character */
+    }
     memcpy(block->kind, kind, n);
     block->kind[n] = '\0';
     block->owner = owner;

@@ -93,7 +93,9 @@ wait_once(_PySyncObject *self, PyTime_t deadline)
     _PySyncWait wait = {0};
     uint64_t depth = s->lock->depth;
     _PySync_WaitForNotify(s, &wait);
-    if (_PySync_Release(s->lock) != _PySync_OK) {
+    int64_t interp = s->lock->kind == _PySync_RLOCK
+                     ? _PySync_Value(_PySync_State(s->lock)) : -1;
+    if (_PySync_Release(s->lock, _PySyncObject_Thread()) != _PySync_OK) {
         /* Another thread released it just now. */
         if (_PySync_Cancel(s, &wait)) {
             _PySync_Notify(s, 1);
@@ -109,7 +111,14 @@ wait_once(_PySyncObject *self, PyTime_t deadline)
             _PySync_Notify(s, 1);
         }
     }
-    return _PySyncObject_Reacquire(get_state(self), s->lock, depth) < 0 ? -1 : r;
+    /* An RLock stays with the interpreter that acquired it first. */
+    if (_PySyncObject_Reacquire(get_state(self), s->lock, depth, interp) < 0) {
+        if (r == 1) {
+            _PySync_Notify(s, 1);   /* for another one */
+        }
+        return -1;
+    }
+    return r;
 }
 
 /*[clinic input]

@@ -444,6 +444,13 @@ fill_tensor(Tensor *tensor, const Py_buffer *view, int64_t *numbers)
         PyErr_SetString(PyExc_BufferError, "DLPack has no suboffsets");
         return -1;
     }
+    if (dtype_of(view, &tensor->dtype) < 0) {
+        return -1;
+    }
+    if (view->itemsize <= 0) {
+        PyErr_SetString(PyExc_BufferError, "DLPack has no items of no size");
+        return -1;
+    }
     for (int i = 0; i < view->ndim; i++) {
         if (view->strides[i] % view->itemsize != 0) {
             PyErr_SetString(PyExc_BufferError,
@@ -453,7 +460,7 @@ fill_tensor(Tensor *tensor, const Py_buffer *view, int64_t *numbers)
         tensor->shape[i] = view->shape[i];
         tensor->strides[i] = view->strides[i] / view->itemsize;
     }
-    return dtype_of(view, &tensor->dtype);
+    return 0;
 }
 
 /* Return a new capsule with a tensor over the memory, which stays the caller's. */

@@ -395,6 +395,10 @@ roll_back(encoder *enc, frame *f, const checkpoint *before)
         }
     }
     enc->n_numbered = before->n_numbered;
+    while (enc->views != NULL && PyList_GET_SIZE(enc->views) > before->n_views) {
+        Py_ssize_t last = PyList_GET_SIZE(enc->views) - 1;
+        (void)PyList_SetSlice(enc->views, last, last + 1, NULL);    /* cannot fail */
+    }
     /* Numbers that are not given any more, and begun records that are gone. */
     for (size_t i = 0; i < enc->kept.size; i++) {
         _PyObjectMapEntry *entry = &enc->kept.entries[i];
@@ -476,6 +480,7 @@ _PyEncoder_Clear(encoder *enc, int failed)
     _PyObjectMap_Clear(&enc->plans);
     _PyObjectMap_Clear(&enc->again);
     clear_shapes(enc);
+    Py_CLEAR(enc->views);
     if (failed) {
         for (size_t i = 0; i < enc->n_handles; i++) {
             enc->handles[i].release(enc->handles[i].ptr);

@@ -45,7 +45,13 @@ typedef struct {
     size_t n_kept;
     size_t n_handles;
     size_t n_numbered;
+    Py_ssize_t n_views;
 } checkpoint;
+
+/* Where the encoder is. */
+#define CHECKPOINT(enc) \
+    ((checkpoint){(enc)->size, (enc)->n_kept, (enc)->n_handles, (enc)->n_numbered, \
+                  (enc)->views != NULL ? PyList_GET_SIZE((enc)->views) : 0})
 
 struct frame {
     const frame_kind *kind;
@@ -93,6 +99,8 @@ struct encoder {
     size_t allocated;
     struct handle *handles;
     size_t n_handles;
+    PyObject *views;                /* owned list of memoryviews that are moved, and are to
+                                       be released in the end; or NULL */
 
     _PyObjectMap kept;              /* object -> number + 1, or how often its record
                                        was begun: see _PyEncoder_Keep() */

@@ -168,20 +168,23 @@ buffer_over(_PyBlock *block, const Py_buffer *view)
     return buffer;
 }
 
-/* Short bytes, which live in an arena, are copied. */
+/* Nothing, and short bytes, which live in an arena, are copied: the n bytes from `data` on,
+   in which the view is, unless there are none. */
 static _PySharedBuffer *
-copy_bytes(PyObject *bytes, const Py_buffer *view)
+copy(const char *data, size_t n, PyObject *exporter, const Py_buffer *view)
 {
-    _PyBlock *block = _PyBlock_New(PyBytes_GET_SIZE(bytes), 0);
+    _PyBlock *block = _PyBlock_New(n, 0);
     if (block == NULL) {
         PyErr_NoMemory();
         return NULL;
     }
-    memcpy(_PyBlock_Data(block), PyBytes_AS_STRING(bytes), PyBytes_GET_SIZE(bytes));
-    describe(block, bytes);
+    describe(block, exporter);
     Py_buffer moved = *view;
-    moved.buf = (char *)_PyBlock_Data(block)
-                + ((char *)view->buf - PyBytes_AS_STRING(bytes));
+    moved.buf = _PyBlock_Data(block);
+    if (n > 0) {
+        memcpy(_PyBlock_Data(block), data, n);
+        moved.buf = (char *)moved.buf + ((char *)view->buf - data);
+    }
     return buffer_over(block, &moved);
 }
 
@@ -220,9 +223,13 @@ _PyExport_New(PyObject *memoryview)
     const Py_buffer *view = PyMemoryView_GET_BUFFER(memoryview);
     PyObject *exporter = PyMemoryView_GET_BASE(memoryview);
     PyObject *pinned = memoryview;
+    if (view->len == 0) {
+        return copy(NULL, 0, exporter, view);
+    }
     if (exporter != NULL && PyBytes_CheckExact(exporter)) {
         if (PyBytes_GET_SIZE(exporter) <= _PyRawMemory_LARGEST_SMALL) {
-            return copy_bytes(exporter, view);
+            return copy(PyBytes_AS_STRING(exporter), PyBytes_GET_SIZE(exporter), exporter,
+                        view);
         }
         pinned = exporter;
     }

@@ -698,6 +698,7 @@ end(struct entry *e, enum life before, int wait)
     release_unpinned(e->id);
     if (result == ENDED && has_pins(e)) {
         clear_main(interp);         /* may drop the interpreter's own */
+        release_unpinned(e->id);
         detach_pinned(e);
         if (turn_zombie(e)) {
             result = STAYS_ZOMBIE;
@@ -706,6 +707,7 @@ end(struct entry *e, enum life before, int wait)
     if (result == ENDED) {
         Py_EndInterpreter(tstate);  /* calls forget() */
         PyThreadState_Swap(home);
+        tell_ended(id);             /* again: finalizers ran after that */
     }
     else {
         _Py_atomic_store_int(&interp->finalizing, 0);

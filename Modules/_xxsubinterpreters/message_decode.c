@@ -518,8 +518,12 @@ decode_leaf(decoder *dec, unsigned char tag)
     case TAG_INTERPRETER:
         return decode_interpreter(dec);
     case TAG_BLOCK: {
-        void *buffer = take_handle(dec, _PyMessage_ReleaseBlock);
-        return buffer != NULL ? _PySharedBlock_New(dec->state, buffer) : NULL;
+        struct handle *handle = read_handle(dec, _PyMessage_ReleaseBlock);
+        PyObject *block = handle != NULL ? _PySharedBlock_New(dec->state, handle->ptr) : NULL;
+        if (block != NULL) {
+            handle->ptr = NULL;     /* it is the block's now */
+        }
+        return block;
     }
     case TAG_MOVED: {
         void *moved = take_handle(dec, _PyMessage_ReleaseMoved);

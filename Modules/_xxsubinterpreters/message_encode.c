@@ -652,13 +652,15 @@ encode_move(encoder *enc, PyObject *obj, int keep)
     if (buffer == NULL) {
         return FAILED;
     }
-    PyObject *released = PyMemoryView_Check(moved)
-                         ? PyObject_CallMethod(moved, "release", NULL) : Py_NewRef(Py_None);
-    if (released == NULL) {
-        _PySharedBuffer_Free(buffer);
-        return FAILED;
+    if (PyMemoryView_Check(moved)) {
+        if (enc->views == NULL) {
+            enc->views = PyList_New(0);
+        }
+        if (enc->views == NULL || PyList_Append(enc->views, moved) < 0) {
+            _PySharedBuffer_Free(buffer);
+            return FAILED;
+        }
     }
-    Py_DECREF(released);
     return _PyEncoder_WriteHandle(enc, TAG_BUFFER, obj, keep, _PyMessage_ReleaseBuffer,
                                   buffer);
 }
@@ -894,6 +896,21 @@ new_message(encoder *enc)
     return message;
 }
 
+/* Release the memoryviews that are moved.  -1 with an exception. */
+static int
+release_views(encoder *enc)
+{
+    for (Py_ssize_t i = 0; enc->views != NULL && i < PyList_GET_SIZE(enc->views); i++) {
+        PyObject *released = PyObject_CallMethod(PyList_GET_ITEM(enc->views, i),
+                                                 "release", NULL);
+        if (released == NULL) {
+            return -1;
+        }
+        Py_DECREF(released);
+    }
+    return 0;
+}
+
 _PyMessage *
 _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
 {
@@ -907,7 +924,8 @@ _PyMessage_Encode(_xxsub_state *state, PyObject *obj, const char *name)
         enc.allocated_frames = SMALL_DEPTH;
         enc.name = name;
         enc.keep_all = keep_all;
-        _PyMessage *message = encode_all(&enc, obj) == 0 ? new_message(&enc) : NULL;
+        _PyMessage *message = encode_all(&enc, obj) == 0 && release_views(&enc) == 0
+                               ? new_message(&enc) : NULL;
         /* What follows may run code; the exception is kept aside. */
         PyObject *exc = PyErr_GetRaisedException();
         _PyEncoder_Clear(&enc, message == NULL);

@@ -196,12 +196,11 @@ _PyMoved_Take(_xxsub_state *state, PyObject *obj)
 PyObject *
 _PyMoved_Receive(_xxsub_state *state, _PyMoved *moved)
 {
-    PyObject *obj;
-    if (moved->buffer != NULL) {
-        obj = _PySharedBlock_New(state, moved->buffer);
-    }
-    else {
-        obj = _PyObjectLayout_New(&moved->allocation);
+    PyObject *obj = moved->buffer != NULL ? _PySharedBlock_New(state, moved->buffer)
+                                          : _PyObjectLayout_New(&moved->allocation);
+    if (obj == NULL) {
+        _PyMessage_ReleaseMoved(moved);     /* back to the sender */
+        return NULL;
     }
     moved->receiver = PyInterpreterState_GetID(PyInterpreterState_Get());
     _Py_atomic_store_int(&moved->place, RECEIVED);
@@ -217,6 +216,11 @@ _PyMoved_IsBack(PyObject *obj)
 {
     _xxsub_state *state = _xxsub_state_by_type(Py_TYPE(obj));
     struct remains *remains = _Py_hashtable_get(state->remains, obj);
+    if (_PyObjectLayout_Exports(obj) > 0) {
+        /* A method that was bound before put something into it, and exported that. */
+        PyErr_SetString(PyExc_BufferError, "what is left of a moved object is in use");
+        return 0;
+    }
     if (!take_back(remains->moved)) {
         _PyMoved_Raise(state, remains->moved);
         return 0;
@@ -240,9 +244,11 @@ remains_dealloc(PyObject *self)
 }
 
 static int
-remains_traverse(PyObject *self, visitproc visit, void *arg)
+remains_traverse(PyObject *Py_UNUSED(self), visitproc Py_UNUSED(visit),
+                 void *Py_UNUSED(arg))
 {
-    Py_VISIT(Py_TYPE(self));
+    /* Not even the type: as long as something is left of an object it is no garbage, and
+       keeps the module, which remains_dealloc() needs. */
     return 0;
 }
 
@@ -256,6 +262,16 @@ remains_repr(PyObject *self)
     PyObject *result = PyUnicode_FromFormat("<%s: %S>", Py_TYPE(self)->tp_name, exc);
     Py_DECREF(exc);
     return result;
+}
+
+static PyObject *
+remains_str(PyObject *self)
+{
+    if (_PyMoved_IsBack(self)) {
+        return PyObject_Str(self);
+    }
+    PyErr_Clear();
+    return remains_repr(self);
 }
 
 static PyObject *
@@ -327,6 +343,13 @@ remains_item(PyObject *self, Py_ssize_t i)
     return _PyMoved_IsBack(self) ? PySequence_GetItem(self, i) : NULL;
 }
 
+static int
+remains_ass_item(PyObject *self, Py_ssize_t i, PyObject *value)
+{
+    return !_PyMoved_IsBack(self) ? -1 : value != NULL ? PySequence_SetItem(self, i, value)
+                                                       : PySequence_DelItem(self, i);
+}
+
 static PyObject *
 remains_remainder(PyObject *self, PyObject *other)
 {
@@ -371,6 +394,7 @@ PyDoc_STRVAR(remains_doc,
     {Py_tp_doc, (void *)remains_doc}, \
     {Py_tp_dealloc, remains_dealloc}, \
     {Py_tp_repr, remains_repr}, \
+    {Py_tp_str, remains_str}, \
     {Py_tp_hash, PyObject_HashNotImplemented}, \
     {Py_tp_getattro, remains_getattro}, \
     {Py_tp_setattro, remains_setattro}, \
@@ -382,6 +406,7 @@ PyDoc_STRVAR(remains_doc,
     {Py_nb_remainder, remains_remainder}, \
     {Py_sq_length, remains_length}, \
     {Py_sq_item, remains_item}, \
+    {Py_sq_ass_item, remains_ass_item}, \
     {Py_sq_contains, remains_contains}, \
     {Py_sq_concat, remains_concat}, \
     {Py_sq_repeat, remains_repeat}, \

@@ -36,8 +36,8 @@ extern int _PyMoved_Supports(_xxsub_state *state, PyObject *obj);
    exception, and nothing has changed. */
 extern _PyMoved *_PyMoved_Take(_xxsub_state *state, PyObject *obj);
 
-/* Return a new object that has the memory; NULL with an exception.  Uses up the message's
-   reference either way. */
+/* Return a new object that has the memory; NULL with an exception, and then the memory goes
+   back.  Uses up the message's reference either way. */
 extern PyObject *_PyMoved_Receive(_xxsub_state *state, _PyMoved *moved);
 
 /* The message is dropped: its reference is given up.  The release function of the

@@ -175,7 +175,11 @@ new_array(char typecode)
     PyObject *result = module != NULL
                        ? PyObject_CallMethod(module, "array", "C", typecode) : NULL;
     Py_XDECREF(module);
-    if (result != NULL && !_PyArray_CheckExact(result)) {
+    if (result != NULL
+        && (!_PyArray_CheckExact(result) || Py_REFCNT(result) != 1
+            || AS_ARRAY(result)->ob_descr->typecode != typecode
+            || AS_ARRAY(result)->ob_exports > 0))
+    {
         PyErr_SetString(PyExc_TypeError, "array.array() returned something else");
         Py_CLEAR(result);
     }
@@ -187,8 +191,7 @@ _PyObjectLayout_New(_PyAllocation *allocation)
 {
     PyObject *obj = allocation->typecode == 0 ? PyByteArray_FromStringAndSize(NULL, 0)
                                               : new_array(allocation->typecode);
-    if (obj == NULL || _PyObjectLayout_Put(obj, allocation) < 0) {
-        PyMem_RawFree(allocation->memory);
+    if (obj != NULL && _PyObjectLayout_Put(obj, allocation) < 0) {
         Py_CLEAR(obj);
     }
     return obj;

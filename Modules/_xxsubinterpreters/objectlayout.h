@@ -61,7 +61,7 @@ extern int _PyObjectLayout_TakeCopy(PyObject *obj, _PyAllocation *allocation);
    exception, and nothing has changed, when out of memory. */
 extern int _PyObjectLayout_Put(PyObject *obj, _PyAllocation *allocation);
 
-/* A new object for an allocation, which it takes over, also on failure. */
+/* A new object for an allocation, which it takes over; NULL with an exception. */
 extern PyObject *_PyObjectLayout_New(_PyAllocation *allocation);
 
 #endif /* !Py_XXSUBINTERPRETERS_OBJECTLAYOUT_H */

@@ -3,29 +3,41 @@
 #include "Python.h"
 #include "pycore_interp.h"        // PyInterpreterState
 #include "pycore_obmalloc.h"      // struct _obmalloc_state
-#include "pycore_pymem.h"         // _PyMem_GetCurrentAllocatorName()
+#include "pycore_pymem_init.h"    // _PyMem_RawMalloc()
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
+#include "pycore_runtime.h"       // _PyRuntime
 #include "rawmemory.h"
 
-static int
-is_allocator(const char *name)
+/* Which allocator has objects and what is inside of them.  Not by its name: asking for that
+   takes a lock, and others may run while one waits for it. */
+static enum { OTHER, MALLOC, PYMALLOC }
+allocator(void)
 {
-    const char *current = _PyMem_GetCurrentAllocatorName();
-    return current != NULL && strcmp(current, name) == 0;
+    const struct _pymem_allocators *all = &_PyRuntime.allocators;
+    void *(*malloc)(void *, size_t) = all->standard.mem.malloc;
+    if (all->standard.raw.malloc != _PyMem_RawMalloc || all->standard.obj.malloc != malloc) {
+        return OTHER;
+    }
+#ifdef WITH_PYMALLOC
+    if (malloc == _PyObject_Malloc) {
+        return PYMALLOC;
+    }
+#endif
+    return malloc == _PyMem_RawMalloc ? MALLOC : OTHER;
 }
 
 int
 _PyRawMemory_IsGood(void)
 {
     Py_BUILD_ASSERT(_PyRawMemory_LARGEST_SMALL == SMALL_REQUEST_THRESHOLD);
-    return is_allocator("pymalloc") || is_allocator("malloc");
+    return allocator() != OTHER;
 }
 
 /* Those who share the count share the GIL. */
 static void
 count(Py_ssize_t n)
 {
-    if (is_allocator("pymalloc")) {
+    if (allocator() == PYMALLOC) {
         _PyInterpreterState_GET()->obmalloc->mgmt.raw_allocated_blocks += n;
     }
 }

@@ -26,7 +26,6 @@ _PySharedBlock_New(_xxsub_state *state, _PySharedBuffer *buffer)
 {
     SharedBlock *self = PyObject_New(SharedBlock, state->SharedBlock);
     if (self == NULL) {
-        _PySharedBuffer_Free(buffer);
         return NULL;
     }
     self->buffer = buffer;
@@ -48,6 +47,8 @@ _PySharedBlock_Buffer(PyObject *op)
         }
         _PyMoved_Decref(self->moved);
         self->moved = NULL;
+        _PySharedBuffer_SetHolder(self->buffer,
+                                  PyInterpreterState_GetID(PyInterpreterState_Get()));
     }
     return self->buffer;
 }
@@ -107,7 +108,11 @@ _xxsubinterpreters_SharedBlock_impl(PyTypeObject *type, Py_ssize_t nbytes,
     if (buffer == NULL) {
         return PyErr_NoMemory();
     }
-    return _PySharedBlock_New(_xxsub_state_by_type(type), buffer);
+    PyObject *self = _PySharedBlock_New(_xxsub_state_by_type(type), buffer);
+    if (self == NULL) {
+        _PySharedBuffer_Free(buffer);
+    }
+    return self;
 }
 
 static void

@@ -13,8 +13,8 @@ extern PyType_Spec _PySharedBlock_spec;
 /* The memory of a SharedBlock, lent; NULL with an exception if it was moved. */
 extern _PySharedBuffer *_PySharedBlock_Buffer(PyObject *self);
 
-/* Return a new SharedBlock over the buffer, which it owns from then on, also if this
-   fails. */
+/* Return a new SharedBlock over the buffer, which it owns from then on; NULL with an
+   exception. */
 extern PyObject *_PySharedBlock_New(_xxsub_state *state, _PySharedBuffer *buffer);
 
 /* Take the buffer out of it, which is to be what `moved` says from then on; that is, a new

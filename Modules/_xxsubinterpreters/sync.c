@@ -332,16 +332,32 @@ hand_over(_PySync *s, _PyWaiter **woken)
 }
 
 _PySync_Status
-_PySync_Release(_PySync *s)
+_PySync_Release(_PySync *s, uint64_t thread)
 {
-    set_owner(s, 0, 0);
-    if (_PySync_ReleaseFast(s)) {
+    /* Before the owner is cleared: from then on others may take it, if the interpreter
+       that it was acquired in is closed. */
+    uint64_t mine = _PySync_State(s);
+    if (s->kind == _PySync_RLOCK) {
+        if (!_Py_atomic_compare_exchange_uint64(&s->owner, &thread, 0)) {
+            return _PySync_REFUSED;
+        }
+    }
+    uint64_t expected = mine;
+    if ((mine & (_PySync_LOCKED | _PySync_CONTENDED)) == _PySync_LOCKED
+        && _Py_atomic_compare_exchange_uint64(&s->state, &expected, 0))
+    {
         return _PySync_OK;
     }
     _PyWaiter *woken = NULL;
     _PySync_Status status = _PySync_OK;
     lock(s);
-    if (_PySync_State(s) & _PySync_CONTENDED) {
+    uint64_t state = _PySync_State(s);
+    if (!(state & _PySync_LOCKED)
+        || (s->kind == _PySync_RLOCK && _PySync_Value(state) != _PySync_Value(mine)))
+    {
+        status = _PySync_REFUSED;           /* it is not ours any more */
+    }
+    else if (state & _PySync_CONTENDED) {
         hand_over(s, &woken);
     }
     else if (!_PySync_ReleaseFast(s)) {     /* those that waited gave up */
@@ -412,10 +428,12 @@ abandon(_PySync *s, int64_t interp, _PyWaiter **woken)
             hand_over(s, woken);
             break;
         }
+        /* Nobody takes it past the mutex from here on. */
         if (_Py_atomic_compare_exchange_uint64(&s->state, &state,
-                                               _PySync_ABANDONED))
+                                               state | _PySync_CONTENDED))
         {
             set_owner(s, 0, 0);
+            _Py_atomic_store_uint64(&s->state, _PySync_ABANDONED);
             break;
         }
     }
@@ -514,11 +532,17 @@ static _PySync_Status
 admit(_PySync *s, _PySyncWait *wait, _PyWaiter **woken)
 {
     assert(!s->barrier.acting && !s->barrier.broken);
-    wait->index = s->n_waiting;
     if (s->n_waiting + 1 < s->barrier.parties) {
         enqueue_waiting(s, wait, 0);
         return _PySync_WAITING;
     }
+    /* Not before: some may have given up. */
+    int64_t index = 0;
+    struct llist_node *node;
+    llist_for_each(node, &s->waiting) {
+        llist_data(node, _PySyncWait, node)->index = index++;
+    }
+    wait->index = index;
     if (!s->barrier.has_action) {
         grant_all(s, &s->waiting, _PySync_OK, woken);
         return _PySync_OK;
@@ -605,11 +629,18 @@ _PySync_ArrivedTooEarly(_PySync *s, _PySyncWait *wait)
             _PyWaiter_Init(&wait->waiter);
         }
         else {
+            int early = is_queued(wait) && wait->queue == &s->barrier.early;
             if (is_queued(wait)) {
                 dequeue(s, wait);
             }
             wait->status = _PySync_BROKEN;
-            reset(s, /*broken=*/1, &woken);
+            if (early) {            /* the round that is complete goes on */
+                s->barrier.broken = 1;
+                grant_all(s, &s->barrier.early, _PySync_BROKEN, &woken);
+            }
+            else {
+                reset(s, /*broken=*/1, &woken);
+            }
         }
     }
     _PySync_Status status = wait->status;

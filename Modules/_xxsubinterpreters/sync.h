@@ -148,9 +148,9 @@ extern int _PySync_Resume(_PySync *s, _PySyncWait *wait);
 extern _PySync_Status _PySync_Acquire(_PySync *s, _PySyncWait *wait, int again);
 extern _PySync_Status _PySync_TryAcquire(_PySync *s, int64_t interp, uint64_t thread);
 
-/* OK, or REFUSED if it is not locked.  An RLock is its owner's, and is released
-   completely. */
-extern _PySync_Status _PySync_Release(_PySync *s);
+/* OK, or REFUSED if it is not locked, or an RLock that is not that thread's, which is
+   released completely. */
+extern _PySync_Status _PySync_Release(_PySync *s, uint64_t thread);
 
 /* Add n > 0 permits; REFUSED if they would be too many. */
 extern _PySync_Status _PySync_ReleasePermits(_PySync *s, int64_t n);

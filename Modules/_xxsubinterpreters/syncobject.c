@@ -364,7 +364,7 @@ _PySyncObject_Release(_PySync *s)
     else if (_PySync_ReleaseFast(s)) {
         return 0;
     }
-    if (_PySync_Release(s) != _PySync_OK) {
+    if (_PySync_Release(s, _PySyncObject_Thread()) != _PySync_OK) {
         PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
         return -1;
     }
@@ -395,10 +395,13 @@ _PySyncObject_IsOwned(_PySync *s)
 }
 
 int
-_PySyncObject_Reacquire(_xxsub_state *state, _PySync *s, uint64_t depth)
+_PySyncObject_Reacquire(_xxsub_state *state, _PySync *s, uint64_t depth, int64_t interp)
 {
     PyObject *exc = PyErr_GetRaisedException();
     _PySyncWait wait = new_wait(depth);
+    if (interp >= 0 && _PyInterp_Exists(interp)) {
+        wait.interp = interp;
+    }
     int died = 0;
     for (;;) {
         _PySync_Status status = _PySync_Acquire(s, &wait, 0);
@@ -630,7 +633,8 @@ rlock_release_save(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     _PySync *s = get_sync(op);
     uint64_t depth = s->depth;
-    if (!_PySyncObject_IsOwned(s) || _PySync_Release(s) != _PySync_OK) {
+    if (!_PySyncObject_IsOwned(s) || _PySync_Release(s, _PySyncObject_Thread()) != _PySync_OK)
+    {
         PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
         return NULL;
     }
@@ -645,7 +649,7 @@ rlock_acquire_restore(PyObject *op, PyObject *arg)
         return NULL;
     }
     if (_PySyncObject_Reacquire(get_state((_PySyncObject *)op), get_sync(op),
-                                depth) < 0)
+                                depth, -1) < 0)
     {
         return NULL;
     }

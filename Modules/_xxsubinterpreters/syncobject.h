@@ -89,8 +89,10 @@ extern int _PySyncObject_Release(_PySync *s);
 extern int _PySyncObject_IsOwned(_PySync *s);
 
 /* Acquire it, `depth` times, whatever comes; an exception that is set stays.  Return
-   0, or -1 with an exception if one is set now: also then it is acquired. */
-extern int _PySyncObject_Reacquire(_xxsub_state *state, _PySync *s, uint64_t depth);
+   0, or -1 with an exception if one is set now: also then it is acquired.  For the
+   interpreter with that id, if there is one, else the current one. */
+extern int _PySyncObject_Reacquire(_xxsub_state *state, _PySync *s, uint64_t depth,
+                                   int64_t interp);
 
 static inline int64_t
 _PySyncObject_Interp(void)
