@@ -345,6 +345,12 @@ class ExportTests(TestCase):
         with self.assertRaises(TypeError):
             type(exported)()
 
+    def test_items_of_no_size(self):
+        class Empty(ctypes.Structure):
+            pass
+        with self.assertRaises(BufferError):
+            to_dlpack((Empty * 3)()).__dlpack__()
+
     def test_bad_memory(self):
         for obj in (None, 5, 'text'):
             with self.assertRaises(TypeError):

@@ -969,6 +969,74 @@ def wait_for(obj, how):
     return getattr(obj, how)()
 
 
+class RoundTests(TestCase):
+    """Barriers that somebody leaves early."""
+
+    def test_time_out_of_the_next_round_leaves_the_complete_one(self):
+        acting, go_on = threading.Event(), threading.Event()
+
+        def action():
+            acting.set()
+            go_on.wait()
+
+        barrier = interpreters.Barrier(2, action)
+        complete = [self.start(barrier.wait) for _ in range(2)]
+        acting.wait()
+        with self.assertRaises(threading.BrokenBarrierError):
+            barrier.wait(0.01)
+        go_on.set()
+        self.assertEqual(sorted(result() for result in complete), [0, 1])
+        self.assertTrue(barrier.broken)
+
+    def test_numbers_are_different_although_somebody_gave_up(self):
+        barrier = interpreters.Barrier(3)
+        interp = self.create()
+        interp.prepare_main(barrier=barrier)
+        gone = self.start(interp.exec, 'barrier.wait()')
+        wait_until(lambda: barrier.n_waiting == 1)
+        results = [self.start(barrier.wait)]
+        wait_until(lambda: barrier.n_waiting == 2)
+        interp.interrupt()
+        with self.assertRaises(interpreters.ExecutionFailed):
+            gone()
+        if barrier.broken:
+            with self.assertRaises(threading.BrokenBarrierError):
+                results[0]()
+            return
+        results += [self.start(barrier.wait) for _ in range(2)]
+        self.assertEqual(sorted(result() for result in results), [0, 1, 2])
+
+
+class OwnerTests(TestCase):
+
+    def test_rlock_stays_with_its_interpreter_while_another_waits_for_a_condition(self):
+        condition = interpreters.Condition()
+        interp = interpreters.create()
+        interp.prepare_main(condition=condition)
+        with condition:
+            interp.exec('condition.wait(0.01)')
+            interp.close()
+            condition.notify()          # RuntimeError if it is not ours any more
+
+    def test_lock_that_is_acquired_while_the_interpreter_ends(self):
+        lock = interpreters.Lock()
+        interp = interpreters.create()
+        interp.prepare_main(lock=lock)
+        interp.exec('''if True:
+            import codecs
+            class Late:
+                def __init__(self, lock):
+                    self.acquire = lock.acquire
+                def __del__(self):
+                    self.acquire()
+            codecs.register(lambda name, late=Late(lock): None)
+            ''')
+        interp.close()
+        with self.assertRaises(interpreters.OwnerDiedError):
+            lock.acquire()
+        self.assertTrue(lock.acquire())
+
+
 class BrokenWaitTests(TestCase):
 
     def test_interrupt(self):

@@ -10,6 +10,7 @@ import weakref
 
 import interpreters
 from interpreters import MovedError, SharedBlock, create_channel, move
+from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, by_code, unsendable
 
 SIZES = 0, 1, 500, 513, 1000, 1_000_000
@@ -366,6 +367,69 @@ class MoveTests(TestCase):
             pass
         del numbers
         gc.collect()
+
+
+    def test_in_a_cycle_that_is_garbage(self):
+        for make in _bytearray, _array:
+            obj = make(1000)
+            self.send.send(move(obj))
+            cycle = [obj]
+            cycle.append(cycle)
+            del obj, cycle
+            gc.collect()
+        assert_python_ok('-c', '''if True:
+            import array, interpreters, sys
+            recv, send = interpreters.create_channel(None)
+            obj = array.array('i', range(1000))
+            send.send(interpreters.move(obj))
+            recv.recv()
+            sys.kept = [obj]
+            sys.kept.append(sys.kept)
+            ''')
+
+    def test_method_that_was_bound_before(self):
+        data = bytearray(1000)
+        extend, buffer = data.extend, data.__buffer__
+        recv, send = create_channel(None)
+        send.send(move(data))
+        extend(b'x' * 2000)
+        view = buffer(0)
+        recv.close()
+        with self.assertRaisesRegex(BufferError, 'in use'):
+            len(data)
+        self.assertEqual(bytes(view), b'x' * 2000)
+        view.release()
+        self.assertEqual(data, bytes(1000))
+
+    def test_text_of_what_is_left(self):
+        data = bytearray(1000)
+        self.send.send(move(data))
+        self.assertIn('on its way', str(data))
+        self.assertIn('on its way', f'{data}')
+
+    def test_memoryview_is_released_only_if_all_can_be_sent(self):
+        class Reduced:
+            def __reduce__(self):
+                return str, ('text',)
+        view = memoryview(bytearray(b'abc'))
+        with self.assertRaises(interpreters.NotShareableError):
+            self.send.send([move(view), unsendable()])
+        self.assertEqual(view[0], ord('a'))
+        self.send.send([[move(view)], Reduced()])
+        self.assertEqual(self.recv.recv()[1], 'text')
+        with self.assertRaises(ValueError):
+            view[0]
+
+    def test_shared_block_that_came_back_is_held_here(self):
+        block = SharedBlock(1000)
+        recv, send = create_channel(None)
+        send.send(move(block))
+        recv.close()
+        self.assertEqual(len(block), 1000)
+        gc.collect()
+        found = interpreters.list_shared()[-1]
+        self.assertEqual((found.in_messages, found.views),
+                         (0, {interpreters.get_current(): 1}))
 
 
 class SharedBlockTests(TestCase):

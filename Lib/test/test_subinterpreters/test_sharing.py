@@ -104,6 +104,12 @@ class ListTests(TestCase):
         interp.exec('del view')
         self.assertEqual(_shared()[before:], [])
 
+    def test_long_name_of_a_type(self):
+        cls = type('\xe9' * 20, (bytearray,), {})
+        recv, send = create_channel(None)
+        send.send_buffer(cls(b'abc'))
+        self.assertEqual(_shared()[-1].type, '\xe9' * 15)
+
     def test_shared_blocks(self):
         before = len(_shared())
         block = SharedBlock(10)
@@ -153,6 +159,12 @@ def _make_array(n):
 def _make_small_shared(n):
     import interpreters
     return interpreters.share(bytearray(n - 1) + b'x')
+
+
+@by_code
+def _make_empty(n):
+    import array, interpreters
+    return [memoryview(bytearray()), interpreters.share(array.array('d')), memoryview(b'x')]
 
 
 @by_code
@@ -218,12 +230,13 @@ class DetachTests(TestCase):
                         self.assertEqual(view[0], 7)
 
     def test_small_memory(self):
-        for make in _make_small_shared, _make_small_bytes:
+        for make in _make_small_shared, _make_small_bytes, _make_empty:
             interp = interpreters.create()
             view = interp.call(make, 10)
             interp.close()
             self.assertEnded(interp)
-            self.assertEqual(view[-1], ord('x'))
+            last = view[-1]
+            self.assertEqual(last if make is not _make_empty else last[0], ord('x'))
 
     def test_several_views_of_one_object(self):
         @by_code
