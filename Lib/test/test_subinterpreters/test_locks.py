@@ -871,9 +871,14 @@ class EventAndConditionTests(TestCase):
             for _ in range(1000):
                 while not notify_if_waiting():
                     pass
-            wait_until(lambda: numbers[0] == 1000)
-            numbers[2] = 1
+
+            def all_woken():
+                with condition:
+                    return numbers[0] == 1000
+
+            wait_until(all_woken)
             with condition:
+                numbers[2] = 1
                 condition.notify_all()
             for future in futures:
                 future.result()
