@@ -223,6 +223,11 @@ _PyExport_New(PyObject *memoryview)
     const Py_buffer *view = PyMemoryView_GET_BUFFER(memoryview);
     PyObject *exporter = PyMemoryView_GET_BASE(memoryview);
     PyObject *pinned = memoryview;
+    if (PySys_Audit("interpreters.share", "O",
+                    exporter != NULL ? exporter : memoryview) < 0)
+    {
+        return NULL;
+    }
     if (view->len == 0) {
         return copy(NULL, 0, exporter, view);
     }

@@ -169,7 +169,10 @@ take(_xxsub_state *state, PyObject *obj, _PyMoved *moved)
 _PyMoved *
 _PyMoved_Take(_xxsub_state *state, PyObject *obj)
 {
-    if (is_remains(state, obj) && !_PyMoved_IsBack(obj)) {
+    /* The hook may do with it what it likes. */
+    if (PySys_Audit("interpreters.share", "O", obj) < 0
+        || (is_remains(state, obj) && !_PyMoved_IsBack(obj)))
+    {
         return NULL;
     }
     _PyMoved *moved = PyMem_RawMalloc(sizeof(_PyMoved));

@@ -10,6 +10,7 @@ import unittest
 import interpreters
 from interpreters import SharedBlock, create_channel, list_shared, share
 from test import support
+from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, by_code
 
 
@@ -65,6 +66,32 @@ class ShareTests(TestCase):
         got.column[5] = 1
         self.assertEqual(column[5], 1)
         self.assertRegex(repr(share(Table(column, 'spam'))), 'share.* of a Table')
+
+    def test_auditing(self):
+        assert_python_ok('-c', '''if True:
+            import interpreters, sys
+            seen = []
+            sys.addaudithook(lambda event, args: event == 'interpreters.share'
+                             and seen.append(type(args[0]).__name__))
+            recv, send = interpreters.create_channel(None)
+            send.send([memoryview(b'abc'), interpreters.move(bytearray(5))])
+            send.send(interpreters.share(bytearray(5)))
+            assert seen == ['bytes', 'bytearray', 'bytearray'], seen
+            def refuse(event, args):
+                if event == 'interpreters.share':
+                    raise PermissionError
+            sys.addaudithook(refuse)
+            data = bytearray(5)
+            for obj in memoryview(data), interpreters.move(data):
+                try:
+                    send.send(obj)
+                except PermissionError:
+                    continue
+                raise AssertionError
+            del obj
+            data.append(1)
+            assert len(recv) == 2
+            ''')
 
     def test_sent_twice(self):
         data = bytearray(1000)
