@@ -46,7 +46,8 @@ def _describe_array(numpy, array):
     dtype = array.dtype
     if dtype.hasobject:
         raise BufferError('memory that holds Python objects cannot be shared')
-    if isinstance(array, numpy.ma.MaskedArray):
+    masked = sys.modules.get('numpy.ma')        # numpy imports it when it is first used
+    if masked is not None and isinstance(array, masked.MaskedArray):
         raise TypeError('a masked array cannot be shared: share its data and its mask')
     array = array.view(numpy.ndarray)
     view = _view_with_format(numpy, array)

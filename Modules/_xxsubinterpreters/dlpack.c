@@ -269,6 +269,7 @@ take(_xxsub_state *state, PyObject *capsule, Managed *managed, Versioned *versio
         unpin(import);
         return PyErr_NoMemory();
     }
+    _PyBlock_Describe(block, "DLPack tensor", import->pinned.id);
     _PySharedBuffer *buffer = _PySharedBuffer_New(block, view);
     _PyBlock_Decref(block);
     if (buffer == NULL) {
@@ -463,6 +464,12 @@ fill_tensor(Tensor *tensor, const Py_buffer *view, int64_t *numbers)
     return 0;
 }
 
+static int64_t
+current_id(void)
+{
+    return PyInterpreterState_GetID(PyInterpreterState_Get());
+}
+
 /* Return a new capsule with a tensor over the memory, which stays the caller's. */
 static PyObject *
 make_capsule(_PySharedBuffer *buffer, int with_version)
@@ -503,6 +510,7 @@ make_capsule(_PySharedBuffer *buffer, int with_version)
         PyMem_RawFree(export);
         return PyErr_NoMemory();
     }
+    _PySharedBuffer_SetHolder(export->buffer, current_id());
     PyObject *capsule = PyCapsule_New(export, with_version ? "dltensor_versioned"
                                                            : "dltensor",
                                       destroy_capsule);
@@ -623,6 +631,7 @@ _xxsubinterpreters_to_dlpack(PyObject *module, PyObject *view)
         return NULL;
     }
     self->buffer = buffer;
+    _PySharedBuffer_SetHolder(buffer, current_id());
     return (PyObject *)self;
 }
 

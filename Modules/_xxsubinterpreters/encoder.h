@@ -48,10 +48,6 @@ typedef struct {
     Py_ssize_t n_views;
 } checkpoint;
 
-/* Where the encoder is. */
-#define CHECKPOINT(enc) \
-    ((checkpoint){(enc)->size, (enc)->n_kept, (enc)->n_handles, (enc)->n_numbered, \
-                  (enc)->views != NULL ? PyList_GET_SIZE((enc)->views) : 0})
 
 struct frame {
     const frame_kind *kind;
@@ -126,6 +122,19 @@ struct encoder {
     unsigned char small[SMALL_SIZE];
     frame small_frames[SMALL_DEPTH];
 };
+
+/* Where the encoder is. */
+static inline checkpoint
+checkpoint_of(const encoder *enc)
+{
+    return (checkpoint){
+        .size = enc->size,
+        .n_kept = enc->n_kept,
+        .n_handles = enc->n_handles,
+        .n_numbered = enc->n_numbered,
+        .n_views = enc->views != NULL ? PyList_GET_SIZE(enc->views) : 0,
+    };
+}
 
 
 /* --- writing -------------------------------------------------------------- */

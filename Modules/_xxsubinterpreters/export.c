@@ -88,55 +88,65 @@ take_memory(PyObject *obj, size_t n)
 static int
 compare_exporters(const void *a, const void *b)
 {
-    uintptr_t x = (uintptr_t)export_of(**(_PyInterp_Pinned **const *)a)->view.obj;
-    uintptr_t y = (uintptr_t)export_of(**(_PyInterp_Pinned **const *)b)->view.obj;
+    uintptr_t x = (uintptr_t)export_of(*(_PyInterp_Pinned *const *)a)->view.obj;
+    uintptr_t y = (uintptr_t)export_of(*(_PyInterp_Pinned *const *)b)->view.obj;
     return (x > y) - (x < y);
 }
 
-/* The n exports, places in `pinned`, are all that there are of an object. */
-static void
-detach_object(_PyInterp_Pinned *const **places, size_t n,
-              _PyInterp_Pinned *const *pinned, char *detached)
+/* The n exports are all that there are of an object.  Return true if its memory is its
+   interpreter's no more. */
+static int
+detach_object(_PyInterp_Pinned *const *exports, size_t n)
 {
     struct orphan *orphan = PyMem_RawMalloc(sizeof(struct orphan));
     if (orphan == NULL) {
-        return;                     /* the interpreter stays for it */
+        return 0;                   /* the interpreter stays for it */
     }
-    orphan->memory = take_memory(export_of(*places[0])->view.obj, n);
+    orphan->memory = take_memory(export_of(exports[0])->view.obj, n);
     if (orphan->memory == NULL) {
         PyMem_RawFree(orphan);
-        return;
+        return 0;
     }
     orphan->refs = n;
     for (size_t i = 0; i < n; i++) {
-        export_of(*places[i])->orphan = orphan;
-        release_view(*places[i]);
-        detached[places[i] - pinned] = 1;
+        export_of(exports[i])->orphan = orphan;
+        release_view(exports[i]);
     }
+    return 1;
 }
 
 static void
-detach(_PyInterp_Pinned *const *pinned, size_t n, char *detached)
+swap(_PyInterp_Pinned **a, _PyInterp_Pinned **b)
 {
-    _PyInterp_Pinned *const **places = PyMem_New(_PyInterp_Pinned *const *, n);
-    if (places == NULL) {
-        return;
-    }
-    size_t all = n;
-    n = 0;
-    for (size_t i = 0; i < all; i++) {
-        if (pinned[i]->release == release_view) {   /* else it is no export */
-            places[n++] = &pinned[i];
+    _PyInterp_Pinned *was = *a;
+    *a = *b;
+    *b = was;
+}
+
+static size_t
+detach(_PyInterp_Pinned **pinned, size_t n)
+{
+    size_t exports = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (pinned[i]->release == release_view) {   /* else it is none of ours */
+            swap(&pinned[exports++], &pinned[i]);
         }
     }
-    qsort(places, n, sizeof(*places), compare_exporters);
-    for (size_t i = 0, j; i < n; i = j) {
-        PyObject *obj = export_of(*places[i])->view.obj;
-        for (j = i + 1; j < n && export_of(*places[j])->view.obj == obj; j++) {
+    qsort(pinned, exports, sizeof(*pinned), compare_exporters);
+    size_t detached = 0;
+    for (size_t i = 0, next; i < exports; i = next) {
+        PyObject *obj = export_of(pinned[i])->view.obj;
+        for (next = i + 1;
+             next < exports && export_of(pinned[next])->view.obj == obj; next++)
+        {
         }
-        detach_object(places + i, j - i, pinned, detached);
+        if (detach_object(pinned + i, next - i)) {
+            for (size_t k = i; k < next; k++) {
+                swap(&pinned[detached++], &pinned[k]);
+            }
+        }
     }
-    PyMem_Free(places);
+    return detached;
 }
 
 void
@@ -149,10 +159,10 @@ _PyExport_Init(void)
 /* --- exporting ------------------------------------------------------------------------ */
 
 static void
-describe(_PyBlock *block, PyObject *exporter)
+describe(_PyBlock *block, PyObject *exporter, int64_t owner)
 {
     _PyBlock_Describe(block, exporter != NULL ? Py_TYPE(exporter)->tp_name : "memory",
-                      PyInterpreterState_GetID(PyInterpreterState_Get()));
+                      owner);
 }
 
 /* A buffer over part of a block, in the shape of `view`, with its own reference to the
@@ -178,7 +188,7 @@ copy(const char *data, size_t n, PyObject *exporter, const Py_buffer *view)
         PyErr_NoMemory();
         return NULL;
     }
-    describe(block, exporter);
+    describe(block, exporter, -1);
     Py_buffer moved = *view;
     moved.buf = _PyBlock_Data(block);
     if (n > 0) {
@@ -213,7 +223,7 @@ pin(PyObject *obj, PyObject *exporter)
         PyErr_NoMemory();
         return NULL;
     }
-    describe(block, exporter);
+    describe(block, exporter, export->pinned.id);
     return block;
 }
 
@@ -241,8 +251,8 @@ _PyExport_New(PyObject *memoryview)
     else if (exporter != NULL && _PyObjectLayout_Supports(exporter)) {
         pinned = exporter;
     }
-    /* The memoryview is one over many; an object of which the memory can be detached must
-       not have such uses. */
+    /* Of an object whose memory can be detached every use is to be counted, and several
+       memoryviews may be one use. */
     _PyBlock *block = pin(pinned, exporter);
     return block != NULL ? buffer_over(block, view) : NULL;
 }

@@ -841,60 +841,60 @@ unlist(struct entry *e, _PyInterp_Pinned *pinned)
     }
 }
 
+/* The memory of what is pinned is not the interpreter's any more. */
+static void
+set_detached(struct entry *e, _PyInterp_Pinned *pinned)
+{
+    lock();
+    int unpinned = pinned->state == _PyInterp_UNPINNED;
+    if (unpinned) {
+        _PyInterp_Pinned **link = &e->unpinned;
+        while (*link != pinned) {
+            link = &(*link)->next;
+        }
+        *link = pinned->next;
+    }
+    else {
+        unlist(e, pinned);
+    }
+    pinned->state = _PyInterp_DETACHED;
+    e->pins--;
+    unlock();
+    if (unpinned) {
+        pinned->free(pinned);
+    }
+}
+
 /* Make what can be independent of an interpreter that is CLOSING, and to which the calling
    thread is attached. */
 static void
 detach_pinned(struct entry *e)
 {
-    _PyInterp_DetachFunc detach = (_PyInterp_DetachFunc)_Py_atomic_load_ptr(&registry.detach);
+    _PyInterp_DetachFunc func = (_PyInterp_DetachFunc)_Py_atomic_load_ptr(&registry.detach);
     lock();
     size_t n = e->pins;             /* no new ones come */
     unlock();
     _PyInterp_Pinned **pinned = PyMem_New(_PyInterp_Pinned *, n);
-    char *detached = PyMem_Calloc(n + 1, 1);
-    if (detach == NULL || pinned == NULL || detached == NULL) {
+    if (func == NULL || pinned == NULL) {
         PyMem_Free(pinned);         /* out of memory: the interpreter stays for them */
-        PyMem_Free(detached);
         return;
     }
     size_t listed = 0;
     lock();
-    e->detaching = 1;
+    e->detaching = 1;               /* those that are unpinned meanwhile are left to us */
     for (_PyInterp_Pinned *p = e->pinned; p != NULL; p = p->next) {
         pinned[listed++] = p;
     }
     unlock();
     assert(listed <= n);
-    /* Those that are unpinned meanwhile are left to us. */
-    detach(pinned, listed, detached);
-    for (size_t i = 0; i < listed; i++) {
-        if (!detached[i]) {
-            continue;
-        }
-        lock();
-        int unpinned = pinned[i]->state == _PyInterp_UNPINNED;
-        if (unpinned) {
-            _PyInterp_Pinned **link = &e->unpinned;
-            while (*link != pinned[i]) {
-                link = &(*link)->next;
-            }
-            *link = pinned[i]->next;
-        }
-        else {
-            unlist(e, pinned[i]);
-        }
-        pinned[i]->state = _PyInterp_DETACHED;
-        e->pins--;
-        unlock();
-        if (unpinned) {
-            pinned[i]->free(pinned[i]);
-        }
+    size_t detached = func(pinned, listed);
+    for (size_t i = 0; i < detached; i++) {
+        set_detached(e, pinned[i]);
     }
     lock();
     e->detaching = 0;
     unlock();
     PyMem_Free(pinned);
-    PyMem_Free(detached);
 }
 
 void

@@ -105,12 +105,11 @@ typedef struct _PyInterp_Pinned {
    with InterpreterError in an interpreter that is being closed. */
 extern int _PyInterp_Pin(_PyInterp_Pinned *pinned);
 
-/* Have detach(pinned, n, detached) called when an interpreter is closed that is pinned:
-   with all that is pinned in it, attached to it.  What it makes independent of the
-   interpreter it marks with a 1 in `detached`; of that release() is not called any more,
+/* Have detach(pinned, n) called when an interpreter is closed that is pinned: with all
+   that is pinned in it, attached to it.  It puts first what it made independent of the
+   interpreter, and returns how many that are; of them release() is not called any more,
    only free().  Called again with the same function, does nothing. */
-typedef void (*_PyInterp_DetachFunc)(_PyInterp_Pinned *const *pinned, size_t n,
-                                     char *detached);
+typedef size_t (*_PyInterp_DetachFunc)(_PyInterp_Pinned **pinned, size_t n);
 extern void _PyInterp_DetachWith(_PyInterp_DetachFunc detach);
 
 /* Call release() attached to the pinned interpreter, drop the pin, and call

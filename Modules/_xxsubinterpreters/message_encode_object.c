@@ -906,7 +906,7 @@ encode_exception(encoder *enc, PyObject *obj, int keep)
     if (_PyObjectMap_Find(&enc->again, obj) != NULL) {
         return _PyEncoder_ExceptionAgain(enc, obj, keep);
     }
-    checkpoint before = CHECKPOINT(enc);
+    checkpoint before = checkpoint_of(enc);
     progress p = encode_by_reduce(enc, obj, keep, AS_EXCEPTION);
     if (p == FAILED && _PyEncoder_MayRecover(enc)) {
         PyErr_Clear();

@@ -143,9 +143,9 @@ extern int _PySync_Resume(_PySync *s, _PySyncWait *wait);
 /* --- locks and semaphores -------------------------------------------------- */
 
 /* OK, OWNER_DIED or WAITING, in which case the wait is queued: last, or first if
-   `again`.  A NULL `wait` is for who does not wait; then `interp` and `thread` are
-   the owner to be. */
+   `again`. */
 extern _PySync_Status _PySync_Acquire(_PySync *s, _PySyncWait *wait, int again);
+/* The same for who does not wait, and is to be the owner. */
 extern _PySync_Status _PySync_TryAcquire(_PySync *s, int64_t interp, uint64_t thread);
 
 /* OK, or REFUSED if it is not locked, or an RLock that is not that thread's, which is

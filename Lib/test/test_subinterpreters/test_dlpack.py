@@ -345,6 +345,16 @@ class ExportTests(TestCase):
         with self.assertRaises(TypeError):
             type(exported)()
 
+    def test_memory_is_listed(self):
+        me = interpreters.get_current()
+        data = bytearray(10)
+        exported = to_dlpack(data)
+        view = from_dlpack(exported)
+        ours, theirs = interpreters.list_shared()[-2:]
+        self.assertEqual(ours, ('bytearray', 10, me, {me: 2}, 0))
+        self.assertEqual(theirs, ('DLPack tensor', 10, me, {me: 1}, 0))
+        view.release()
+
     def test_items_of_no_size(self):
         class Empty(ctypes.Structure):
             pass

@@ -137,6 +137,11 @@ class ListTests(TestCase):
         send.send_buffer(cls(b'abc'))
         self.assertEqual(_shared()[-1].type, '\xe9' * 15)
 
+    def test_copies_belong_to_nobody(self):
+        recv, send = create_channel(None)
+        send.send(memoryview(b'abc'))
+        self.assertEqual(_shared()[-1], ('bytes', 3, None, {}, 1))
+
     def test_shared_blocks(self):
         before = len(_shared())
         block = SharedBlock(10)
