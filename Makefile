@@ -29,7 +29,7 @@ demo: all ## index every identifier of CPython's source with all cores
 .PHONY: test
 test: ## our tests: the stdlib test package, then pytest
 	@$(call TOOL,venv)
-	@$(RUN) {python} -m test -j2 -W test_subinterpreters
+	@$(RUN) {python} -W error -bb -m test -j2 -W test_subinterpreters
 	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: model
@@ -55,7 +55,7 @@ check-releases: check ## build and test with the other releases too
 	@for release in $$($(call TOOL,releases)); do \
 		$(MAKE) --no-print-directory BUILD='$(BUILD)'/$$release RELEASE=$$release all && \
 		$(PYTHON3) tools/make.py run --build '$(BUILD)'/$$release --variant '$(VARIANT)' -- \
-			{python} -m test -j2 -W test_subinterpreters || exit 1; \
+			{python} -W error -bb -m test -j2 -W test_subinterpreters || exit 1; \
 	done
 
 .PHONY: dist
