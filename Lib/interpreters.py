@@ -158,8 +158,14 @@ def _copy_path(id):
             raise ExecutionFailed(excinfo, exception) from exception
 
 
-def create(*, name=None):
+def create(*, extensions='private', name=None):
     """Return a new, idle Interpreter with a GIL of its own.
+
+    extensions says what happens when it imports an extension module that is
+    not in the standard library: 'private' loads a copy of the module's file
+    for this interpreter only, so that modules work which know nothing of
+    such interpreters; 'strict' loads the file itself, and raises ImportError
+    if the module does not declare support.
 
     name is any str, for people; it need not be unique.  The interpreter is
     closed when it is collected, or by Interpreter.close().  It finds modules
@@ -167,7 +173,9 @@ def create(*, name=None):
     """
     if name is not None and not isinstance(name, str):
         raise TypeError(f'name must be a str or None, not {name!r}')
-    id = _engine.create()
+    if extensions not in ('private', 'strict'):
+        raise ValueError(f"extensions must be 'private' or 'strict', not {extensions!r}")
+    id = _engine.create(private_extensions=extensions == 'private')
     try:
         _copy_path(id)
         interp = Interpreter(id)

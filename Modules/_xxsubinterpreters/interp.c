@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "pycore_crossinterp.h"   // _PyXI_NewInterpreter()
+#include "pycore_extensioncopies.h"   // _PyInterpreterConfig_PRIVATE_EXTENSIONS
 #include "pycore_ceval.h"         // _Py_set_eval_breaker_bit()
 #include "pycore_initconfig.h"    // _PyStatus_OK()
 #include "pycore_interp.h"        // _PyInterpreterState_GetWhence()
@@ -487,9 +488,12 @@ _PyInterp_TakeInterrupt(PyThreadState *tstate)
 /* --- creating ------------------------------------------------------------- */
 
 int64_t
-_PyInterp_Create(void)
+_PyInterp_Create(bool private_extensions)
 {
     PyInterpreterConfig config = _PyInterpreterConfig_INIT;
+    if (private_extensions) {
+        config.check_multi_interp_extensions = _PyInterpreterConfig_PRIVATE_EXTENSIONS;
+    }
     long whence = _PyInterpreterState_WHENCE_STDLIB;
     PyThreadState *tstate, *home;
     PyInterpreterState *interp = _PyXI_NewInterpreter(&config, &whence,

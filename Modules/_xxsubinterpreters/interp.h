@@ -14,6 +14,7 @@
 #ifndef Py_XXSUBINTERPRETERS_INTERP_H
 #define Py_XXSUBINTERPRETERS_INTERP_H
 
+#include <stdbool.h>
 #include "Python.h"
 
 /* Make the current interpreter known.  Called whenever the module is
@@ -27,7 +28,7 @@ extern void _PyInterp_WhenEnded(void (*func)(int64_t id));
 
 /* Create an interpreter with a GIL of its own, with one reference to it held
    by the caller.  Return its id, or -1 with an exception. */
-extern int64_t _PyInterp_Create(void);
+extern int64_t _PyInterp_Create(bool private_extensions);
 
 /* References keep an interpreter alive; when the last one goes, an
    interpreter that was created here is closed, without waiting: if threads of

@@ -410,19 +410,22 @@ _xxsubinterpreters_update_main_impl(PyObject *module, long long id,
 /*[clinic input]
 _xxsubinterpreters.create
 
+    *
+    private_extensions: bool
+
 Create an interpreter with a GIL of its own; return its id.
 
 The caller holds one reference to it, to be given back with decref().
 [clinic start generated code]*/
 
 static PyObject *
-_xxsubinterpreters_create_impl(PyObject *module)
-/*[clinic end generated code: output=96e73882a2b693e7 input=a63593f9e7ecabdf]*/
+_xxsubinterpreters_create_impl(PyObject *module, int private_extensions)
+/*[clinic end generated code: output=3936d03c6e837033 input=ee5c08b252a89d5c]*/
 {
     if (PySys_Audit("interpreters.create", NULL) < 0) {
         return NULL;
     }
-    int64_t id = _PyInterp_Create();
+    int64_t id = _PyInterp_Create(private_extensions);
     return id < 0 ? NULL : PyLong_FromLongLong(id);
 }
 

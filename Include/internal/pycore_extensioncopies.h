@@ -1,0 +1,66 @@
+#ifndef Py_INTERNAL_EXTENSIONCOPIES_H
+#define Py_INTERNAL_EXTENSIONCOPIES_H
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef Py_BUILD_CORE
+#  error "this header requires Py_BUILD_CORE define"
+#endif
+
+#include <stdbool.h>
+#include "pycore_importdl.h"      // dl_funcptr
+#include "pycore_interp.h"        // PyInterpreterState
+#include "pycore_pystate.h"       // _PyInterpreterState_HasFeature()
+
+/* Private copies of extension modules.
+
+   An extension module that knows nothing of interpreters with a GIL of their own keeps
+   Python objects in C variables.  Such an interpreter loads a copy of the shared object
+   for itself instead, so the variables are its own.  The originals are used by the main
+   interpreter and those that share its GIL; modules of the standard library are never
+   copied. */
+
+/* Value of PyInterpreterConfig.check_multi_interp_extensions, and what it becomes among
+   the interpreter's feature flags. */
+#define _PyInterpreterConfig_PRIVATE_EXTENSIONS 2
+#define _Py_RTFLAGS_PRIVATE_EXTENSIONS (1UL << 24)
+
+static inline bool
+_PyExtensionCopies_Enabled(PyInterpreterState *interp)
+{
+    return _PyInterpreterState_HasFeature(interp, _Py_RTFLAGS_PRIVATE_EXTENSIONS);
+}
+
+/* Is the current thread loading a module that is not of a private copy?  The setter
+   returns what was so before, to be set again in the end. */
+extern bool _PyExtensionCopies_LoadsOriginal(void);
+extern bool _PyExtensionCopies_SetLoadsOriginal(bool loads);
+
+/* What the paths of an interpreter's copies start with. */
+#define _PyExtensionCopies_PREFIX_SIZE 48
+extern void _PyExtensionCopies_GetPrefix(PyInterpreterState *interp,
+                                         char prefix[_PyExtensionCopies_PREFIX_SIZE]);
+
+/* Gives the path of the current interpreter's copy of a file that the import system
+   found, a new reference; NULL if the file itself is to be loaded.  Needs the GIL.
+   Returns -1 with an exception. */
+extern int _PyExtensionCopies_InitPath(PyObject *filename, PyObject **path);
+
+/* The init function in the current interpreter's copy of the shared object at path, which
+   is loaded if it is not yet; that runs its constructors.  Needs the GIL.  Returns NULL
+   with an ImportError, or without an exception if there is no such function. */
+extern dl_funcptr _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info,
+                                          const char *path);
+
+/* Run the destructors of the current interpreter's copies.  Needs the GIL, and that no
+   other thread is in the interpreter. */
+extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);
+
+/* The interpreter in whose copy the address is, or -1.  Any thread may call it. */
+extern int64_t _PyExtensionCopies_Owner(const void *address);
+
+#ifdef __cplusplus
+}
+#endif
+#endif  /* !Py_INTERNAL_EXTENSIONCOPIES_H */

@@ -1,0 +1,136 @@
+"""Extension modules that know nothing of interpreters with a GIL of their own."""
+
+import os
+import shutil
+import sys
+import textwrap
+import unittest
+
+import interpreters
+from test.support import import_helper, os_helper, script_helper
+from test.test_subinterpreters.support import TestCase
+
+
+def state_of(name):
+    """What the module keeps in C variables, and where one of its objects is."""
+    module = __import__(name)
+    return module.initialized_count(), module.sum(1, 2), id(module.error)
+
+
+class CopyTests(TestCase):
+    """The standard library is never copied; a test module elsewhere is."""
+
+    def setUp(self):
+        super().setUp()
+        self.original = import_helper.import_module('_testsinglephase')
+        self.folder = self.enterContext(os_helper.temp_dir())
+        shutil.copy(self.original.__file__, self.folder)
+        self.enterContext(import_helper.DirsOnSysPath())
+        sys.path.insert(0, self.folder)
+
+    def test_each_interpreter_has_variables_of_its_own(self):
+        first, second = self.create(), self.create()
+        count = self.original.initialized_count()
+        self.assertEqual(first.call(state_of, '_testsinglephase')[:2], (1, 3))
+        self.assertEqual(second.call(state_of, '_testsinglephase')[:2], (1, 3))
+        self.assertNotEqual(first.call(state_of, '_testsinglephase')[2],
+                            second.call(state_of, '_testsinglephase')[2])
+        self.assertEqual(self.original.initialized_count(), count)
+
+    def test_imported_again(self):
+        def again():
+            import sys
+            import _testsinglephase as before
+            del sys.modules['_testsinglephase']
+            import _testsinglephase as after
+            return before is after, after.initialized_count(), after.sum(3, 4)
+        self.assertEqual(self.create().call(again), (False, 1, 7))
+
+    def test_strict_refuses(self):
+        interp = self.create(extensions='strict')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            interp.call(state_of, '_testsinglephase')
+        self.assertIs(type(caught.exception.exception), ImportError)
+        self.assertIn('does not support loading in subinterpreters',
+                      str(caught.exception.exception))
+
+    def test_the_standard_library_is_not_copied(self):
+        sys.path.remove(self.folder)
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            self.create().call(state_of, '_testsinglephase')
+        self.assertIs(type(caught.exception.exception), ImportError)
+
+    def test_an_unknown_kind_is_refused(self):
+        with self.assertRaisesRegex(ValueError, 'extensions must be'):
+            interpreters.create(extensions='shared')
+
+    def test_a_damaged_file_is_refused(self):
+        def load(name):
+            try:
+                __import__(name)
+            except ImportError as exc:
+                return exc.name, exc.path, str(exc)
+        with open(self.original.__file__, 'rb') as f:
+            whole = f.read()
+        for name, content in [
+                ('empty_file', b''),
+                ('text_file', b'not a library ' * 10),
+                ('cut_file', whole[:4096]),
+                ('zeros_file', whole[:64] + bytes(len(whole) - 64))]:
+            with self.subTest(name):
+                path = os.path.join(self.folder, f'{name}.so')
+                with open(path, 'wb') as f:
+                    f.write(content)
+                module, where, text = self.create().call(load, name)
+                self.assertEqual((module, where), (name, path))
+                self.assertIn(path, text)
+
+    def test_damaged_at_random(self):
+        # In a process of its own: the loader itself trusts a file's relocations.
+        script = textwrap.dedent('''
+            import interpreters, os, random, sys
+            source, folder, seed = sys.argv[1:]
+            rnd = random.Random(int(seed))
+            whole = open(source, 'rb').read()
+            sys.path.insert(0, folder)
+            def load(name):
+                try:
+                    __import__(name)
+                except ImportError:
+                    return 'refused'
+            interp = interpreters.create()
+            for i in range(30):
+                data = bytearray(whole[:rnd.randrange(64, len(whole))])
+                with open(os.path.join(folder, f'm{i}.so'), 'wb') as f:
+                    f.write(data)
+                assert interp.call(load, f'm{i}') == 'refused'
+            print('done')
+            ''')
+        _, out, _ = script_helper.assert_python_ok(
+            '-c', script, self.original.__file__, self.folder, '1')
+        self.assertEqual(out.strip(), b'done')
+
+
+class StaticTypesTests(unittest.TestCase):
+
+    def test_datetime_first_in_others(self):
+        # In a process that did not import it in the main interpreter.
+        for order in 'interps', 'reversed(interps)':
+            script = textwrap.dedent(f'''
+                import interpreters, sys
+                interps = [interpreters.create() for _ in range(3)]
+                for interp in interps:
+                    interp.exec('from _datetime import date; date(2000, 1, 1).isoformat()')
+                assert 'datetime' not in sys.modules
+                for interp in {order}:
+                    interp.close()
+                from _datetime import date
+                print(date(2001, 2, 3))
+                ''')
+            with self.subTest(order):
+                _, out, _ = script_helper.assert_python_ok('-I', '-c', script)
+                self.assertEqual(out.strip(), b'2001-02-03')
+
+
+if __name__ == '__main__':
+    unittest.main()
