@@ -187,7 +187,7 @@ _PyElfImage_Open(_PyElfImage *image, const char *path)
         _PyElfImage_Close(image);
         return "not a file";
     }
-    image->size = (size_t)image->status.st_size;
+    image->size = image->changed_start = (size_t)image->status.st_size;
     if (image->size < sizeof(ElfW(Ehdr))) {
         _PyElfImage_Close(image);
         return "not a shared object for this machine";
@@ -275,6 +275,14 @@ is_used_by_others(const _PyElfImage *image, size_t start, size_t end)
     return false;
 }
 
+static void
+note_change(_PyElfImage *image, const void *start, size_t size)
+{
+    size_t offset = (size_t)((const unsigned char *)start - image->bytes);
+    image->changed_start = Py_MIN(image->changed_start, offset);
+    image->changed_end = Py_MAX(image->changed_end, offset + size);
+}
+
 const char *
 _PyElfImage_Rename(_PyElfImage *image, const char *old_name, const char *new_name)
 {
@@ -285,6 +293,7 @@ _PyElfImage_Rename(_PyElfImage *image, const char *old_name, const char *new_nam
         return "its name is part of another name";
     }
     memcpy(image->strings + start, new_name, length);
+    note_change(image, image->strings + start, length);
     return NULL;
 }
 
@@ -323,6 +332,7 @@ _PyElfImage_UnshareSymbols(_PyElfImage *image)
         ElfW(Sym) *symbol = &image->symbols[i];
         if (ELF64_ST_BIND(symbol->st_info) == STB_GNU_UNIQUE) {
             symbol->st_info = ELF64_ST_INFO(STB_GLOBAL, ELF64_ST_TYPE(symbol->st_info));
+            note_change(image, symbol, sizeof(*symbol));
             count++;
         }
     }

@@ -18,6 +18,7 @@
 #include "pycore_import.h"        // _PyImport_GetDLOpenFlags()
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
+#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "osdefs.h"               // SEP
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
 
@@ -93,15 +94,25 @@ _PyExtensionCopies_InitPath(PyObject *filename, PyObject **path)
 #ifdef Py_HAVE_ELFIMAGE
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 
 /* Deeper than libraries need each other; a ring of them ends there. */
 #define MAX_DEPTH 32
 
+/* An interpreter that has copies. */
+struct owner {
+    struct owner *next;
+    PyInterpreterState *interp;     /* NULL once it has ended */
+    int64_t id;
+    uint32_t visitors;              /* threads between Visit() and Leave() */
+    uint32_t is_shut;               /* 0 or 1: no visitors are let in; waited for */
+};
+
 struct copy {
     struct copy *next;              /* the one loaded before it */
-    int64_t interp;                 /* whose it is; -1 once that has ended */
+    struct owner *owner;
     char *path;                     /* of the original */
     dev_t device;
     ino_t inode;
@@ -109,15 +120,17 @@ struct copy {
     void *handle;
     uintptr_t start, end;           /* where it is */
     uintptr_t base;
+    size_t own_size;                /* of what it does not share with the original */
     _PyElfHooks hooks;
 };
 
-/* All copies of the process, the newest first; none is ever removed.  The lock is held
-   for reading and changing the list and the copies' interp, never while a library is
-   loaded, and nothing is called with it. */
+/* All copies of the process and whose they are, the newest first; none is ever removed.
+   The lock is held for reading and changing the lists and the owners, never while a library
+   is loaded, and nothing is called with it. */
 static struct {
     PyMutex mutex;
-    struct copy *copies;
+    struct owner *owners;
+    struct copy *copies;            /* the pointer can be read without the lock */
     unsigned long count;            /* of names given */
 } copies;
 
@@ -231,13 +244,24 @@ calls_python(const struct library *library)
 
 /* --- loading -------------------------------------------------------------- */
 
+/* The lock is held. */
+static struct owner *
+find_owner(PyInterpreterState *interp)
+{
+    struct owner *owner = copies.owners;
+    while (owner != NULL && owner->interp != interp) {
+        owner = owner->next;
+    }
+    return owner;
+}
+
 static struct copy *
-find_copy(int64_t interp, const struct stat *status)
+find_copy(const struct owner *owner, const struct stat *status)
 {
     PyMutex_Lock(&copies.mutex);
     struct copy *copy = copies.copies;
     while (copy != NULL
-           && !(copy->interp == interp && copy->device == status->st_dev
+           && !(copy->owner == owner && copy->device == status->st_dev
                 && copy->inode == status->st_ino))
     {
         copy = copy->next;
@@ -311,37 +335,156 @@ spell(char *path, size_t size, int fd, unsigned long number)
     snprintf(path + length, size - length, "/%d", fd);
 }
 
+/* Map the original over the pages from start to end of a copy's file, which are loaded
+   with a segment, and give up those of the copy.  Failure only costs memory. */
+static size_t
+share_pages(const _PyElfImage *image, int fd, uintptr_t base, const ElfW(Phdr) *segment,
+            size_t start, size_t end)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    start = (start + page - 1) / page * page;
+    end = end / page * page;
+    if (start >= end) {
+        return 0;
+    }
+    size_t size = end - start;
+    int protection = (segment->p_flags & PF_R ? PROT_READ : 0)
+                     | (segment->p_flags & PF_X ? PROT_EXEC : 0);
+    void *pages = mmap(NULL, size, protection, MAP_PRIVATE, image->fd, (off_t)start);
+    if (pages == MAP_FAILED) {
+        return 0;
+    }
+    void *place = (void *)(base + segment->p_vaddr + (start - segment->p_offset));
+    if (mremap(pages, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
+        munmap(pages, size);
+        return 0;
+    }
+    (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
+                    (off_t)size);
+    return size;
+}
+
+/* Share with the original what of a copy is never written to.  Nothing of it runs yet.
+   Returns how many bytes are the copy's own. */
+static size_t
+share_text(const _PyElfImage *image, int fd, uintptr_t base)
+{
+    size_t own = 0;
+    for (size_t i = 0; i < image->nsegments; i++) {
+        const ElfW(Phdr) *segment = &image->segments[i];
+        if (segment->p_type != PT_LOAD) {
+            continue;
+        }
+        own += segment->p_memsz;
+        if (!(segment->p_flags & PF_W)) {
+            size_t start = segment->p_offset, end = start + segment->p_filesz;
+            own -= share_pages(image, fd, base, segment, start,
+                               Py_MIN(end, image->changed_start));
+            own -= share_pages(image, fd, base, segment, Py_MAX(start, image->changed_end),
+                               end);
+        }
+    }
+    return own;
+}
+
 #ifndef MFD_EXEC
 #  define MFD_EXEC 0x0010U
 #endif
 
-static void *
-load_from_memory(const struct library *library, int flags, struct problem *problem)
+/* A file in memory, for its path one that the loader has not seen. */
+static int
+create_in_memory(const char *name, char *path, size_t path_size)
 {
-    const char *name = strrchr(library->path, '/');
-    name = name != NULL ? name + 1 : library->path;
-    char short_name[200];
-    snprintf(short_name, sizeof(short_name), "%s", name);
-    int fd = memfd_create(short_name, MFD_CLOEXEC | MFD_EXEC);
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
     if (fd < 0 && errno == EINVAL) {
-        fd = memfd_create(short_name, MFD_CLOEXEC);     /* before Linux 6.3 */
+        fd = memfd_create(name, MFD_CLOEXEC);           /* before Linux 6.3 */
     }
+    if (fd >= 0) {
+        spell(path, path_size, fd, next_number());
+    }
+    return fd;
+}
+
+/* A file in a new directory of our own.  It must be removed, and the directory. */
+static int
+create_in_directory(const char *parent, const char *name, char *path, size_t path_size)
+{
+    int length = snprintf(path, path_size, "%s/python-copy-XXXXXX", parent);
+    if (length < 0 || (size_t)length + strlen(name) + 2 > path_size) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    if (mkdtemp(path) == NULL) {
+        return -1;
+    }
+    snprintf(path + length, path_size - length, "/%s", name);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
     if (fd < 0) {
+        int saved = errno;
+        path[length] = '\0';
+        rmdir(path);
+        errno = saved;
+    }
+    return fd;
+}
+
+static void
+remove_file(char *path)
+{
+    unlink(path);
+    *strrchr(path, '/') = '\0';
+    rmdir(path);
+}
+
+/* Write the image to a file, load that, and share what can be with the original. */
+static void *
+load_file(const struct library *library, int fd, const char *path, int flags,
+          struct copy *copy, struct problem *problem)
+{
+    if (write_image(&library->image, fd) < 0) {
         return fail(problem, library->path, "");
     }
+    void *handle = dlopen(path, flags);
+    struct link_map *map;
+    if (handle == NULL || dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0) {
+        return fail(problem, library->path, dlerror());
+    }
+    copy->base = map->l_addr;
+    copy->own_size = share_text(&library->image, fd, copy->base);
+    return handle;
+}
+
+/* Some systems forbid to execute files in memory, others those in temporary directories. */
+static void *
+load_image(const struct library *library, int flags, struct copy *copy,
+           struct problem *problem)
+{
+    const char *slash = strrchr(library->path, '/');
+    char name[200], path[PATH_MAX];
+    snprintf(name, sizeof(name), "%s", slash != NULL ? slash + 1 : library->path);
+
+    int fd = create_in_memory(name, path, sizeof(path));
     void *handle = NULL;
-    if (write_image(&library->image, fd) < 0) {
-        fail(problem, library->path, "");
+    if (fd >= 0) {
+        handle = load_file(library, fd, path, flags, copy, problem);
+        close(fd);
     }
     else {
-        char path[256];
-        spell(path, sizeof(path), fd, next_number());
-        handle = dlopen(path, flags);
-        if (handle == NULL) {
-            fail(problem, library->path, dlerror());
+        fail(problem, library->path, "");
+    }
+    const char *parents[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
+    for (size_t i = 0; handle == NULL && i < Py_ARRAY_LENGTH(parents); i++) {
+        struct problem ignored;
+        if (parents[i] == NULL || parents[i][0] != '/') {
+            continue;
+        }
+        fd = create_in_directory(parents[i], name, path, sizeof(path));
+        if (fd >= 0) {
+            handle = load_file(library, fd, path, flags, copy, &ignored);
+            remove_file(path);
+            close(fd);
         }
     }
-    close(fd);
     return handle;
 }
 
@@ -373,14 +516,14 @@ call_destructors(const struct copy *copy)
     }
 }
 
-static struct copy *load_copy(int64_t interp, struct library *library, int flags,
+static struct copy *load_copy(struct owner *owner, struct library *library, int flags,
                               struct problem *problem);
 
 /* Open the libraries that the image needs, as far as they come with it: copies of those
    that call Python, by whose names they go in the image then, else the originals.
    Returns -1 on failure. */
 static int
-load_needed(int64_t interp, struct library *library, int flags, struct problem *problem)
+load_needed(struct owner *owner, struct library *library, int flags, struct problem *problem)
 {
     const char *name;
     for (size_t i = 0; (name = _PyElfImage_String(&library->image, DT_NEEDED, i)); i++) {
@@ -391,7 +534,7 @@ load_needed(int64_t interp, struct library *library, int flags, struct problem *
         }
         int result = 0;
         if (calls_python(&needed)) {
-            struct copy *copy = load_copy(interp, &needed, flags, problem);
+            struct copy *copy = load_copy(owner, &needed, flags, problem);
             const char *wrong = copy == NULL ? problem->text
                 : copy->soname == NULL || strlen(copy->soname) != strlen(name)
                 ? "a library that needs it calls it by another name"
@@ -404,7 +547,7 @@ load_needed(int64_t interp, struct library *library, int flags, struct problem *
             }
         }
         else {
-            result = load_needed(interp, &needed, flags, problem);
+            result = load_needed(owner, &needed, flags, problem);
             if (result == 0 && dlopen(path, RTLD_LAZY | RTLD_LOCAL) == NULL) {
                 fail(problem, path, dlerror());
                 result = -1;
@@ -420,14 +563,14 @@ load_needed(int64_t interp, struct library *library, int flags, struct problem *
 
 /* The interpreter's copy of the library, a new one or what it has already. */
 static struct copy *
-load_copy(int64_t interp, struct library *library, int flags, struct problem *problem)
+load_copy(struct owner *owner, struct library *library, int flags, struct problem *problem)
 {
     _PyElfImage *image = &library->image;
-    struct copy *copy = find_copy(interp, &image->status);
+    struct copy *copy = find_copy(owner, &image->status);
     if (copy != NULL) {
         return copy;
     }
-    if (load_needed(interp, library, flags, problem) < 0) {
+    if (load_needed(owner, library, flags, problem) < 0) {
         return NULL;
     }
     copy = PyMem_RawCalloc(1, sizeof(*copy));
@@ -455,20 +598,14 @@ load_copy(int64_t interp, struct library *library, int flags, struct problem *pr
     copy->hooks = _PyElfImage_TakeHooks(image);
     _PyElfImage_UnshareSymbols(image);
 
-    copy->handle = load_from_memory(library, flags, problem);
+    copy->handle = load_image(library, flags, copy, problem);
     if (copy->handle == NULL) {
         goto error;
     }
-    struct link_map *map;
-    if (dlinfo(copy->handle, RTLD_DI_LINKMAP, &map) < 0) {
-        fail(problem, library->path, dlerror());
-        dlclose(copy->handle);
-        goto error;
-    }
-    copy->interp = interp;
+    copy->owner = owner;
     copy->device = image->status.st_dev;
     copy->inode = image->status.st_ino;
-    copy->base = copy->start = map->l_addr;
+    copy->start = copy->base;
     for (size_t i = 0; i < image->nsegments; i++) {
         const ElfW(Phdr) *segment = &image->segments[i];
         if (segment->p_type == PT_LOAD) {
@@ -477,7 +614,7 @@ load_copy(int64_t interp, struct library *library, int flags, struct problem *pr
     }
     PyMutex_Lock(&copies.mutex);
     copy->next = copies.copies;
-    copies.copies = copy;
+    _Py_atomic_store_ptr_release(&copies.copies, copy);
     PyMutex_Unlock(&copies.mutex);
     call_constructors(copy);
     return copy;
@@ -487,6 +624,24 @@ error:
     PyMem_RawFree(copy->soname);
     PyMem_RawFree(copy);
     return NULL;
+}
+
+static struct owner *
+find_or_add_owner(PyInterpreterState *interp)
+{
+    struct owner *added = PyMem_RawCalloc(1, sizeof(*added));
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = find_owner(interp);
+    if (owner == NULL && added != NULL) {
+        *added = (struct owner){
+            .next = copies.owners, .interp = interp, .id = PyInterpreterState_GetID(interp),
+        };
+        copies.owners = owner = added;
+        added = NULL;
+    }
+    PyMutex_Unlock(&copies.mutex);
+    PyMem_RawFree(added);
+    return owner;
 }
 
 dl_funcptr
@@ -503,7 +658,9 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
     else {
         /* What others would bind to is never one interpreter's. */
         int flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL;
-        copy = load_copy(PyInterpreterState_GetID(interp), &library, flags, &problem);
+        struct owner *owner = find_or_add_owner(interp);
+        copy = owner != NULL ? load_copy(owner, &library, flags, &problem)
+                             : fail(&problem, path, "out of memory");
         _PyElfImage_Close(&library.image);
     }
     if (copy != NULL) {
@@ -521,45 +678,129 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 }
 
 
-/* --- the end of an interpreter -------------------------------------------- */
+/* --- visitors ------------------------------------------------------------- */
 
-static struct copy *
-newest_copy(int64_t interp)
+/* The lock is held. */
+static struct owner *
+owner_at(const void *address)
+{
+    for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
+        if ((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end) {
+            return copy->owner;
+        }
+    }
+    return NULL;
+}
+
+static void
+wait_while(uint32_t *value, uint32_t expected)
+{
+    (void)_PyParkingLot_Park(value, &expected, sizeof(expected), -1, NULL, /*detach=*/1);
+}
+
+PyInterpreterState *
+_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
+{
+    if (_Py_atomic_load_ptr_acquire(&copies.copies) == NULL) {
+        return NULL;
+    }
+    for (;;) {
+        PyMutex_Lock(&copies.mutex);
+        struct owner *owner = owner_at(caller);
+        PyInterpreterState *interp = owner != NULL ? owner->interp : NULL;
+        int visits = interp != NULL && (tstate == NULL || tstate->interp != interp);
+        int waits = owner != NULL && (interp == NULL || (visits && owner->is_shut));
+        if (visits && !waits) {
+            _Py_atomic_add_uint32(&owner->visitors, 1);
+        }
+        PyMutex_Unlock(&copies.mutex);
+        if (!waits) {
+            return visits ? interp : NULL;
+        }
+        wait_while(&owner->is_shut, 1);
+    }
+}
+
+void
+_PyExtensionCopies_Leave(PyInterpreterState *interp)
 {
     PyMutex_Lock(&copies.mutex);
-    struct copy *copy = copies.copies;
-    while (copy != NULL && copy->interp != interp) {
-        copy = copy->next;
+    struct owner *owner = find_owner(interp);
+    (void)_Py_atomic_add_uint32(&owner->visitors, (uint32_t)-1);
+    PyMutex_Unlock(&copies.mutex);
+    _PyParkingLot_UnparkAll(&owner->visitors);
+}
+
+/* The owner, or NULL, and how many are visiting it. */
+static struct owner *
+count_visitors(PyInterpreterState *interp, uint32_t *visitors)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = find_owner(interp);
+    *visitors = owner != NULL ? owner->visitors : 0;
+    PyMutex_Unlock(&copies.mutex);
+    return owner;
+}
+
+uint32_t
+_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = find_owner(interp);
+    if (owner != NULL) {
+        _Py_atomic_store_uint32(&owner->is_shut, 1);
+    }
+    uint32_t visitors = owner != NULL ? owner->visitors : 0;
+    PyMutex_Unlock(&copies.mutex);
+    return visitors;
+}
+
+void
+_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
+{
+    uint32_t visitors;
+    struct owner *owner;
+    while ((owner = count_visitors(interp, &visitors)) != NULL && visitors != 0) {
+        wait_while(&owner->visitors, visitors);
+    }
+}
+
+void
+_PyExtensionCopies_LetIn(PyInterpreterState *interp)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = find_owner(interp);
+    if (owner != NULL) {
+        _Py_atomic_store_uint32(&owner->is_shut, 0);
     }
     PyMutex_Unlock(&copies.mutex);
-    return copy;
+    if (owner != NULL) {
+        _PyParkingLot_UnparkAll(&owner->is_shut);
+    }
 }
+
+
+/* --- the end of an interpreter -------------------------------------------- */
 
 void
 _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
-    struct copy *copy;
-    while ((copy = newest_copy(PyInterpreterState_GetID(interp))) != NULL) {
-        call_destructors(copy);
-        PyMutex_Lock(&copies.mutex);
-        copy->interp = -1;
-        PyMutex_Unlock(&copies.mutex);
-    }
-}
-
-int64_t
-_PyExtensionCopies_Owner(const void *address)
-{
-    int64_t interp = -1;
     PyMutex_Lock(&copies.mutex);
-    for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
-        if ((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end) {
-            interp = copy->interp;
-            break;
+    struct owner *owner = find_owner(interp);
+    struct copy *copy = copies.copies;
+    PyMutex_Unlock(&copies.mutex);
+    if (owner == NULL) {
+        return;
+    }
+    /* Those that are loaded meanwhile are other interpreters'. */
+    for (; copy != NULL; copy = copy->next) {
+        if (copy->owner == owner) {
+            call_destructors(copy);
         }
     }
+    PyMutex_Lock(&copies.mutex);
+    owner->interp = NULL;
     PyMutex_Unlock(&copies.mutex);
-    return interp;
 }
 
 #else  // !Py_HAVE_ELFIMAGE
@@ -581,10 +822,31 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
 }
 
-int64_t
-_PyExtensionCopies_Owner(const void *address)
+PyInterpreterState *
+_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
 {
-    return -1;
+    return NULL;
+}
+
+void
+_PyExtensionCopies_Leave(PyInterpreterState *interp)
+{
+}
+
+uint32_t
+_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
+{
+    return 0;
+}
+
+void
+_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
+{
+}
+
+void
+_PyExtensionCopies_LetIn(PyInterpreterState *interp)
+{
 }
 
 #endif  // Py_HAVE_ELFIMAGE

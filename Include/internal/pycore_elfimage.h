@@ -36,6 +36,9 @@ typedef struct {
     size_t nsymbols;
     char *strings;                  /* of symbols and of the dynamic section */
     size_t strings_size;            /* the last of it is '\0' */
+    size_t changed_start, changed_end;  /* what differs from the file is in there, but
+                                           for the dynamic section, which is written to
+                                           when the library is loaded anyway */
 } _PyElfImage;
 
 /* The functions that the loader calls once a library is loaded, and before it is

@@ -630,6 +630,7 @@ static void release_there(struct entry *e);
 static void
 give_up_closing(struct entry *e, enum life before)
 {
+    _PyExtensionCopies_LetIn(e->interp);
     lock();
     e->life = before;
     int more = e->unpinned != NULL;
@@ -668,6 +669,28 @@ wait_for_releasing(struct entry *e)
     }
 }
 
+/* Break the waits of threads in the interpreter, until stopping is 0 again. */
+static void
+stop_waits(struct entry *e)
+{
+    _Py_atomic_store_int(&e->stopping, 1);
+    _PyWaiter_Break(&e->stopping);
+}
+
+/* Let no native threads call back into the interpreter any more.  If `wait`, wait
+   for those that are in it; otherwise return false if there are any. */
+static int
+shut_out_visitors(struct entry *e, int wait)
+{
+    uint32_t visitors = _PyExtensionCopies_ShutOut(e->interp);
+    if (visitors > 0 && wait) {
+        stop_waits(e);
+        _PyExtensionCopies_WaitForVisitors(e->interp);
+        _Py_atomic_store_int(&e->stopping, 0);
+    }
+    return visitors == 0 || wait;
+}
+
 /* End an interpreter that is CLOSING, and was in life `before`, to which it
    returns when it cannot end.  If it has threads of its own, wait for them if
    `wait` and give up otherwise. */
@@ -678,6 +701,10 @@ end(struct entry *e, enum life before, int wait)
     int64_t id = e->id;
     PyThreadState *home;
     wait_for_releasing(e);
+    if (!shut_out_visitors(e, wait)) {
+        give_up_closing(e, before);
+        return HAS_THREADS;
+    }
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
     if (tstate == NULL) {
         give_up_closing(e, before);
@@ -689,8 +716,7 @@ end(struct entry *e, enum life before, int wait)
         if (wait && alone(tstate, 1)) {
             /* No new threads from now on, and none that waits. */
             _Py_atomic_store_int(&interp->finalizing, 1);
-            _Py_atomic_store_int(&e->stopping, 1);
-            _PyWaiter_Break(&e->stopping);
+            stop_waits(e);
             join_threads();
             _Py_atomic_store_int(&e->stopping, 0);
         }

@@ -111,6 +111,59 @@ class CopyTests(TestCase):
         self.assertEqual(out.strip(), b'done')
 
 
+class NativeThreadTests(TestCase):
+    """A thread that a copy of _testcapi starts, and that knows nothing of Python."""
+
+    def setUp(self):
+        super().setUp()
+        original = import_helper.import_module('_testcapi')
+        folder = self.enterContext(os_helper.temp_dir())
+        shutil.copy(original.__file__, folder)
+        self.enterContext(import_helper.DirsOnSysPath(folder))
+        sys.path.insert(0, folder)
+
+    def test_it_reaches_the_interpreter_of_the_copy(self):
+        def in_native_thread():
+            import _testcapi
+            import threading
+            import interpreters
+            seen = []
+            def callback():
+                seen.append((interpreters.get_current().id, threading.get_ident()))
+            for _ in range(3):
+                _testcapi._test_thread_state(callback)
+            ids = {id for id, _ in seen}
+            return ids, len(seen), len({thread for _, thread in seen}) > 1
+        for _ in range(2):
+            interp = self.create()
+            ids, calls, several = interp.call(in_native_thread)
+            self.assertEqual(ids, {interp.id})
+            self.assertGreater(calls, 3)
+            self.assertTrue(several)
+
+    def test_close_waits_for_it(self):
+        def leave_one_behind(started, recv, done):
+            import _testcapi
+            def callback():
+                started.send(None)
+                try:
+                    recv.recv()
+                except BaseException as exc:
+                    done.send(type(exc).__name__)
+                else:
+                    done.send('received')
+            _testcapi.call_in_temporary_c_thread(callback, False)
+        started, started_send = interpreters.create_channel(None)
+        recv, send = interpreters.create_channel(None)
+        done, done_send = interpreters.create_channel(None)
+        interp = self.create()
+        interp.call(leave_one_behind, started_send, recv, done_send)
+        started.recv()
+        interp.close()
+        self.assertNotEqual(done.recv_nowait(), 'received')
+        self.assertNotIn(interp.id, [i.id for i in interpreters.list_all()])
+
+
 class StaticTypesTests(unittest.TestCase):
 
     def test_datetime_first_in_others(self):
