@@ -267,13 +267,13 @@ describe(const Schema *schema, const Array *array, const Wishes *wishes, Py_buff
         if (schema->format == NULL) {
             return malformed("format");
         }
-        if (array->length / list_size < length) {
-            return malformed("length");
-        }
     }
     const Item *item = find_item(schema->format);
     if (item == NULL || check_array(schema, array, 2, 0) < 0) {
         return -1;
+    }
+    if (list_size > 0 && array->length / list_size < length) {
+        return malformed("length");
     }
     static char nothing;            /* where memory of no size may be said to be */
     *view = (Py_buffer){
@@ -429,7 +429,10 @@ _xxsubinterpreters_from_arrow_impl(PyObject *module, PyObject *obj,
     }
     PyObject *result = take_from_capsules(PyModule_GetState(module), obj, capsules,
                                           &wishes);
-    Py_DECREF(capsules);            /* releases what is still in them */
+    /* Releases what is still in them: foreign code, which expects no exception. */
+    PyObject *exc = PyErr_GetRaisedException();
+    Py_DECREF(capsules);
+    PyErr_SetRaisedException(exc);
     return result;
 }
 

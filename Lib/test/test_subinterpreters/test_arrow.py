@@ -1,13 +1,11 @@
 """Memory of objects with Arrow's C data interface is shared."""
 
-import array
 import ctypes
 import unittest
 
 import _xxsubinterpreters as engine
 import interpreters
 from interpreters import create_channel, share
-from test.support import import_helper
 from test.test_subinterpreters.support import TestCase, by_code
 
 Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -125,7 +123,7 @@ class ImportTests(ArrowTestCase):
     def test_formats(self):
         data = bytearray(range(64))
         for arrow, format in FORMATS.items():
-            with self.subTest(arrow):
+            with self.subTest(arrow=arrow):
                 producer = Producer(data, 3, arrow)
                 view = share(producer)
                 self.assertEqual((view.format, view.shape, view.readonly),
@@ -143,7 +141,7 @@ class ImportTests(ArrowTestCase):
                 (b'+w:4', b'C', 8, [[0, 1, 2, 3], [4, 5, 6, 7]]),
                 (b'+w:1', b'C', 2, [[0], [1]]),
                 (b'+w:3', b'C', 24, [[0, 1, 2], [3, 4, 5]])):   # more than are used
-            with self.subTest(lists):
+            with self.subTest(lists=lists):
                 producer = Producer(data, 2, format, lists=lists, items=items)
                 view = share(producer)
                 self.assertEqual(view.tolist(), expected)
@@ -166,7 +164,7 @@ class ImportTests(ArrowTestCase):
             self.assertEqual(producer.released, ['array'])
         for args, exc in (([6],), TypeError), (('a',), TypeError), (((1,) * 64,), ValueError), \
                 (((6,), 'H'), ValueError), (((6,), '?!'), Exception), (((2**80,),), OverflowError):
-            with self.subTest(args), self.assertRaises(exc):
+            with self.subTest(args=args), self.assertRaises(exc):
                 engine.from_arrow(Producer(data, 6), *args)
         del view
 
@@ -224,14 +222,14 @@ class ImportTests(ArrowTestCase):
     def test_formats_that_are_no_items(self):
         data = bytearray(64)
         for format in b'n', b'b', b'u', b'z', b'tdD', b'd:19,10', b'w:4', b'', b'CC', b'\xff':
-            with self.subTest(format):
+            with self.subTest(format=format):
                 self.check_refused(BufferError, 'format', Producer(data, 2, format))
         for format in b'+s', b'+l', b'+ud:1', b'+r', b'+vl':
-            with self.subTest(format):
+            with self.subTest(format=format):
                 self.check_refused(BufferError, 'nested', Producer(data, 2, lists=format))
         self.check_refused(BufferError, 'nested', Producer(data, 2, b'+w:2', lists=b'+w:2'))
         for format in b'+w:', b'+w:0', b'+w:-1', b'+w:x', b'+w:1x', b'+w:99999999999999999999':
-            with self.subTest(format):
+            with self.subTest(format=format):
                 self.check_refused(ValueError, 'format', Producer(data, 2, lists=format))
         for lists in None, b'+w:2':
             self.check_refused(ValueError, 'format', Producer(data, 2, None, lists=lists))
@@ -418,7 +416,7 @@ class ExportTests(ArrowTestCase):
 
     def test_items(self):
         for arrow, format in FORMATS.items():
-            with self.subTest(arrow):
+            with self.subTest(arrow=arrow):
                 data = memoryview(bytearray(range(48))).cast(format)
                 exported = engine.to_arrow(data, arrow.decode())
                 view = engine.from_arrow(exported, None, None, False)
@@ -430,9 +428,9 @@ class ExportTests(ArrowTestCase):
     def test_lists(self):
         data = bytearray(range(24))
         exported = engine.to_arrow(memoryview(data).cast('B', (2, 3, 4)), 'C', 4)
-        schema, array = exported.__arrow_c_array__(None)
-        schema = Schema.from_address(capsule_pointer(schema, SCHEMA))
-        array = Array.from_address(capsule_pointer(array, ARRAY))
+        capsules = exported.__arrow_c_array__(None)
+        schema = Schema.from_address(capsule_pointer(capsules[0], SCHEMA))
+        array = Array.from_address(capsule_pointer(capsules[1], ARRAY))
         self.assertEqual((schema.format, schema.n_children, schema.children[0][0].format),
                          (b'+w:4', 1, b'C'))
         self.assertEqual((array.length, array.n_buffers, array.buffers[0], array.n_children),
@@ -444,8 +442,8 @@ class ExportTests(ArrowTestCase):
         view = engine.from_arrow(exported)
         self.assertEqual(view.shape, (6, 4))
         del view
-        alone = Schema.from_address(
-            capsule_pointer(kept := exported.__arrow_c_schema__(), SCHEMA))
+        capsule = exported.__arrow_c_schema__()
+        alone = Schema.from_address(capsule_pointer(capsule, SCHEMA))
         self.assertEqual(alone.format, b'+w:4')
 
     def test_memory_is_released_with_the_last_user(self):
@@ -507,7 +505,7 @@ class ExportTests(ArrowTestCase):
                           ((memoryview(data)[::2], 'C'), BufferError),
                           ((data, 'b'), BufferError), ((data, '+s'), BufferError),
                           ((None, 'C'), TypeError), ((data,), TypeError)):
-            with self.subTest(args), self.assertRaises(exc):
+            with self.subTest(args=args), self.assertRaises(exc):
                 engine.to_arrow(*args)
         args = None
         data.append(1)
