@@ -126,8 +126,8 @@ def _describe_image(image):
         view = _engine.from_arrow(image, (height, width), pixel, bool(image.readonly))
     except ValueError as exc:
         raise _engine.NotShareableError(
-            f'Pillow does not export the image: {exc} If it is in several blocks, call '
-            'PIL.Image.core.set_use_block_allocator(1) and share a copy() of it.') from exc
+            f'Pillow cannot export the image ({exc}); if it is in several blocks of memory, '
+            'call PIL.Image.core.set_use_block_allocator(1) and share a copy() of it') from exc
     palette = None
     if image.mode in ('P', 'PA'):
         mode = image.im.getpalettemode()

@@ -221,7 +221,7 @@ fill_shape(Py_buffer *view, int64_t length, int64_t list_size, const Wishes *wis
     }
     for (int i = 0; i < wishes->ndim; i++) {
         Py_ssize_t n = wishes->shape[i];
-        if (n < 0 || (n > 0 && product > length / n)) {
+        if (n < 0 || (n > 0 && product > INT64_MAX / n)) {
             product = -1;
             break;
         }

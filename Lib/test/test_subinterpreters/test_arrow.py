@@ -174,9 +174,10 @@ class ImportTests(ArrowTestCase):
             self.assertEqual(view.nbytes, 0)
             del view
             self.assertEqual(producer.released, ['array'])
-        view = engine.from_arrow(Producer(None, 0, lists=b'+w:4'), (0, 5))
-        self.assertEqual(view.shape, (0, 5, 4))
-        del view
+        for shape in (0, 5), (5, 0), (2**40, 0), (0, 2**40, 2**40):
+            view = engine.from_arrow(Producer(None, 0, lists=b'+w:4'), shape)
+            self.assertEqual(view.shape, (*shape, 4))
+            del view
 
     def test_released_once_with_the_last_view(self):
         producer = Producer(bytearray(range(64)), 64)
