@@ -145,6 +145,16 @@ malformed(const char *what)
     return -1;
 }
 
+static int
+check_there(const Schema *schema, const Array *array)
+{
+    if (schema->release == NULL || array->release == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the Arrow array was released, or taken before");
+        return -1;
+    }
+    return schema->format != NULL ? 0 : malformed("format");
+}
+
 /* What is true of lists and of items. */
 static int
 check_array(const Schema *schema, const Array *array, int n_buffers, int n_children)
@@ -250,8 +260,8 @@ static int
 describe(const Schema *schema, const Array *array, const Wishes *wishes, Py_buffer *view,
          Py_ssize_t *shape, Py_ssize_t *strides)
 {
-    if (schema->format == NULL) {
-        return malformed("format");
+    if (check_there(schema, array) < 0) {
+        return -1;
     }
     int64_t length = array->length;
     int64_t list_size = read_list_size(schema->format);
@@ -264,8 +274,8 @@ describe(const Schema *schema, const Array *array, const Wishes *wishes, Py_buff
         }
         schema = schema->children[0];
         array = array->children[0];
-        if (schema->format == NULL) {
-            return malformed("format");
+        if (check_there(schema, array) < 0) {
+            return -1;
         }
     }
     const Item *item = find_item(schema->format);
@@ -345,10 +355,6 @@ take_from_capsules(_xxsub_state *state, PyObject *obj, PyObject *capsules,
     }
     Schema *schema = PyCapsule_GetPointer(PyTuple_GET_ITEM(capsules, 0), SCHEMA_CAPSULE);
     Array *array = PyCapsule_GetPointer(PyTuple_GET_ITEM(capsules, 1), ARRAY_CAPSULE);
-    if (schema->release == NULL || array->release == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the Arrow array was released, or taken before");
-        return NULL;
-    }
     Py_buffer view;
     Py_ssize_t shape[PyBUF_MAX_NDIM], strides[PyBUF_MAX_NDIM];
     if (describe(schema, array, wishes, &view, shape, strides) < 0) {

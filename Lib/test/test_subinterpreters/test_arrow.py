@@ -70,7 +70,8 @@ class Producer:
                            buffers=self.buffers, release=self.callbacks[1])
         self.schema, self.array = self.items_schema, self.items
         if lists is not None:
-            self.items_schema.release = self.items.release = Release()
+            self.items_callback = Release(self.release_items)
+            self.items.release = self.items_callback
             self.child_schemas = (ctypes.POINTER(Schema) * 1)(
                 ctypes.pointer(self.items_schema))
             self.child_arrays = (ctypes.POINTER(Array) * 1)(ctypes.pointer(self.items))
@@ -84,7 +85,12 @@ class Producer:
     def release_schema(self, pointer):
         Schema.from_address(pointer).release = Release()
 
+    def release_items(self, pointer):
+        Array.from_address(pointer).release = Release()
+
     def release_array(self, pointer):
+        if self.array is not self.items and self.items.release:
+            self.items.release(ctypes.addressof(self.items))
         Array.from_address(pointer).release = Release()
         self.released.append('array')
         if self.log is not None:
@@ -145,8 +151,10 @@ class ImportTests(ArrowTestCase):
                 producer = Producer(data, 2, format, lists=lists, items=items)
                 view = share(producer)
                 self.assertEqual(view.tolist(), expected)
+                self.assertTrue(producer.items.release)
                 del view
                 self.assertEqual(producer.released, ['array'])
+                self.assertFalse(producer.items.release)
 
     def test_shape(self):
         data = bytearray(range(24))
@@ -325,6 +333,9 @@ class ImportTests(ArrowTestCase):
         self.assertEqual(producer.released, [])
         del view
         self.assertEqual(producer.released, ['array'])
+        producer = Producer(bytearray(8), 2, lists=b'+w:4', items=8)
+        producer.items.release = Release()
+        self.check_refused(ValueError, 'taken before', producer)
 
     def test_errors_of_the_producer(self):
         class Failing:
