@@ -6,6 +6,7 @@ import unittest
 import _xxsubinterpreters as engine
 import interpreters
 from interpreters import create_channel, share
+from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, by_code
 
 Release = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
@@ -221,6 +222,31 @@ class ImportTests(ArrowTestCase):
         view = share(Producer(bytearray(10), 10))
         self.assertEqual(interpreters.list_shared()[-1], ('Producer', 10, me, {me: 1}, 0))
         del view
+
+    def test_auditing(self):
+        assert_python_ok('-c', '''if True:
+            import _xxsubinterpreters, interpreters, sys
+            seen, refused = [], False
+            def hook(event, args):
+                if event == 'interpreters.share':
+                    seen.append(type(args[0]).__name__)
+                    if refused:
+                        raise PermissionError
+            data = bytearray(5)
+            exported = _xxsubinterpreters.to_arrow(data, 'C')
+            sys.addaudithook(hook)
+            view = interpreters.share(exported)
+            assert seen == ['ArrowExport'], seen
+            refused = True
+            try:
+                interpreters.share(exported)
+            except PermissionError:
+                pass
+            else:
+                raise AssertionError
+            del exported, view
+            data.append(1)
+            ''')
 
     def check_refused(self, exc, regex, producer):
         with self.assertRaisesRegex(exc, regex):
