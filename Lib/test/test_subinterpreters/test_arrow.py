@@ -16,11 +16,13 @@ class Schema(ctypes.Structure):
     pass
 
 
+SchemaPointer = ctypes.POINTER(Schema)
+
 Schema._fields_ = [
     ('format', ctypes.c_char_p), ('name', ctypes.c_char_p), ('metadata', ctypes.c_char_p),
     ('flags', ctypes.c_int64), ('n_children', ctypes.c_int64),
-    ('children', ctypes.POINTER(ctypes.POINTER(Schema))),
-    ('dictionary', ctypes.POINTER(Schema)), ('release', Release),
+    ('children', ctypes.POINTER(SchemaPointer)),
+    ('dictionary', SchemaPointer), ('release', Release),
     ('private_data', ctypes.c_void_p)]
 
 
@@ -28,12 +30,14 @@ class Array(ctypes.Structure):
     pass
 
 
+ArrayPointer = ctypes.POINTER(Array)
+
 Array._fields_ = [
     ('length', ctypes.c_int64), ('null_count', ctypes.c_int64), ('offset', ctypes.c_int64),
     ('n_buffers', ctypes.c_int64), ('n_children', ctypes.c_int64),
     ('buffers', ctypes.POINTER(ctypes.c_void_p)),
-    ('children', ctypes.POINTER(ctypes.POINTER(Array))),
-    ('dictionary', ctypes.POINTER(Array)), ('release', Release),
+    ('children', ctypes.POINTER(ArrayPointer)),
+    ('dictionary', ArrayPointer), ('release', Release),
     ('private_data', ctypes.c_void_p)]
 
 api = ctypes.pythonapi
@@ -73,9 +77,9 @@ class Producer:
         if lists is not None:
             self.items_callback = Release(self.release_items)
             self.items.release = self.items_callback
-            self.child_schemas = (ctypes.POINTER(Schema) * 1)(
-                ctypes.pointer(self.items_schema))
-            self.child_arrays = (ctypes.POINTER(Array) * 1)(ctypes.pointer(self.items))
+            self.child_schemas = (SchemaPointer * 1)(
+                SchemaPointer(self.items_schema))
+            self.child_arrays = (ArrayPointer * 1)(ArrayPointer(self.items))
             self.schema = Schema(lists, b'', n_children=1, children=self.child_schemas,
                                  release=self.callbacks[0])
             self.array = Array(length, n_buffers=1, n_children=1,
@@ -293,10 +297,10 @@ class ImportTests(ArrowTestCase):
                     array.null_count = -1               # not counted, but none can be missing
                     self.assertEqual(len(share(made)), 2)
                     made, array, schema = producer()
-                    array.dictionary = ctypes.pointer(Array())
+                    array.dictionary = ArrayPointer(Array())
                     self.check_refused(BufferError, 'dictionary', made)
                     made, array, schema = producer()
-                    schema.dictionary = ctypes.pointer(Schema())
+                    schema.dictionary = SchemaPointer(Schema())
                     self.check_refused(BufferError, 'dictionary', made)
 
     def test_malformed_arrays(self):
