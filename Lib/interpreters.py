@@ -508,9 +508,12 @@ def share(obj):
     The receiver gets a memoryview of the same memory, in constant time.  obj may be
     anything with the buffer protocol; its shape, strides and format, and whether it
     can be written, are kept.  An array of numpy arrives as such, with its dtype,
-    where numpy can be imported.  Of other objects that give pickle their memory out
-    of band, such as data frames, a copy arrives that is made of the same memory.
-    TypeError if there is no memory to share, BufferError if it holds Python objects.
+    where numpy can be imported, and an image of Pillow where Pillow can.  Of other
+    objects that give pickle their memory out of band, such as data frames, a copy
+    arrives that is made of the same memory, and of what has Arrow's C data interface
+    a read-only memoryview.  TypeError if there is no memory to share, BufferError if
+    it holds Python objects or Arrow has it in another layout than one span of items,
+    NotShareableError for an image that is in several blocks of memory.
 
     While the memory is in use elsewhere obj cannot be resized or closed.
     """

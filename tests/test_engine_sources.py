@@ -21,7 +21,7 @@ RANKS = [
      'message_decode_function', 'message_large', 'objectlayout', 'rawmemory', 'export', 'moved',
      'bufferview', 'sharedblock', 'channelobject', 'queueobject', 'syncobject', 'semaphoreobject',
      'conditionobject', 'barrierobject'},
-    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack'},
+    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow'},
     {'module'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',

@@ -161,6 +161,32 @@ CASES = {
         gc.collect()
         assert list_shared() == []
         ''',
+    'share through Arrow': '''
+        import _xxsubinterpreters as engine
+        from interpreters import list_shared, share
+        class Exporter:
+            def __init__(self, memory):
+                self.memory = memory
+            def __arrow_c_array__(self):
+                return engine.to_arrow(self.memory, 'C', 4).__arrow_c_array__()
+        share(Exporter(bytearray(8)))       # imports
+        def prepare():
+            return create_channel(None) + (bytearray(8),)
+        def check(done, recv, send, memory):
+            if done:
+                assert recv.recv().shape == (2, 4)
+            assert list_shared() == []
+            memory.append(1)
+        sweep(prepare, lambda recv, send, memory: send.send(share(Exporter(memory))), check)
+        def prepare():
+            memory = bytearray(8)
+            return memory, engine.to_arrow(memory, 'C', 4)
+        def check(done, memory, exported):
+            assert len(list_shared()) == 1
+        sweep(prepare, lambda memory, exported: exported.__arrow_c_schema__(), check)
+        sweep(prepare, lambda memory, exported: engine.from_arrow(exported, (1, 2), 'b').shape,
+              check)
+        ''',
     'move': '''
         import array
         from interpreters import MovedError, SharedBlock, move

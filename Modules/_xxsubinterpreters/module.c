@@ -6,6 +6,7 @@
 #include "Python.h"
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
+#include "arrow.h"
 #include "asyncobject.h"
 #include "atomicview.h"
 #include "bufferview.h"
@@ -843,6 +844,7 @@ module_exec(PyObject *module)
         || add_type(module, &_PyOperation_spec, &state->Operation) < 0
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
         || add_type(module, &_PyDLPackExport_spec, &state->DLPackExport) < 0
+        || add_type(module, &_PyArrowExport_spec, &state->ArrowExport) < 0
         || add_type(module, &message_spec, &state->Message) < 0
         || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
         || add_type(module, &_PyMove_spec, &state->Move) < 0)
@@ -885,7 +887,8 @@ module_exec(PyObject *module)
     }
 
     if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0
-        || PyModule_AddFunctions(module, _PyDLPack_functions) < 0)
+        || PyModule_AddFunctions(module, _PyDLPack_functions) < 0
+        || PyModule_AddFunctions(module, _PyArrow_functions) < 0)
     {
         return -1;
     }
@@ -916,6 +919,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Operation);
     Py_VISIT(state->BufferView);
     Py_VISIT(state->DLPackExport);
+    Py_VISIT(state->ArrowExport);
     Py_VISIT(state->Message);
     Py_VISIT(state->SharedBlock);
     Py_VISIT(state->Move);
@@ -949,6 +953,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Operation);
     Py_CLEAR(state->BufferView);
     Py_CLEAR(state->DLPackExport);
+    Py_CLEAR(state->ArrowExport);
     Py_CLEAR(state->Message);
     Py_CLEAR(state->SharedBlock);
     Py_CLEAR(state->Move);

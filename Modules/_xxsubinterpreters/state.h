@@ -20,6 +20,7 @@ typedef struct {
     PyTypeObject *Operation;
     PyTypeObject *BufferView;
     PyTypeObject *DLPackExport;
+    PyTypeObject *ArrowExport;
     PyTypeObject *Message;
     PyTypeObject *SharedBlock;
     PyTypeObject *Move;
