@@ -29,6 +29,14 @@ def rounds(default):
     return max(default, 5)
 
 
+def timeouts(*which):
+    """Return a hundred in random order; None stands for no limit.
+
+    Importing random takes an interpreter longer than many a test does.
+    """
+    return [t and random.random() * t for t in random.choices(which, k=100)]
+
+
 # ---- what is counted -------------------------------------------------------------
 #
 # Elements of shared memory.  GUARDED is what a lock guards; each thread counts what it
@@ -42,37 +50,35 @@ TYPES = Lock, RLock, Condition, lambda: Condition(Lock()), Semaphore, BoundedSem
 
 
 @by_code
-def use_impatiently(lock, numbers, first, threads, times, seed, timed_out):
-    """Acquire and release in several threads; return how often that took too long."""
-    import random
+def use_impatiently(lock, numbers, first, threads, times, timeouts, timed_out):
+    """Acquire and release in several threads."""
+    import itertools
     import threading
-    expired = [0] * threads
 
     def use(i):
-        rng = random.Random(seed * 100 + i)
         own = first + i
+        limits = itertools.cycle(timeouts[10 * i:] + timeouts[:10 * i])
         # Whoever started this has the lock until all know that time can be up.
-        assert not lock.acquire(timeout=rng.random() * 1e-3)
+        assert not lock.acquire(timeout=1e-3)
         timed_out.release()
         done = 0
         while done < times:
-            how = rng.randrange(8)
-            if how == 0:
+            timeout = next(limits)
+            if timeout is None:
                 got = lock.acquire()
-            elif how == 1:
+            elif timeout == 0:
                 got = lock.acquire(False)
             else:
-                got = lock.acquire(timeout=rng.random() * 1e-4)
+                got = lock.acquire(timeout=timeout)
             if not got:
-                expired[i] += 1
                 continue
             if numbers[1]:                      # INSIDE
                 numbers[2] += 1                 # BAD
             numbers[1] = own
             numbers[0] += 1                     # GUARDED
             numbers[own] += 1
-            if how == 7:
-                for _ in range(rng.randrange(2000)):
+            if done % 8 == 0:
+                for _ in range(2000):
                     pass                        # let the time of others be up
             if numbers[1] != own:
                 numbers[2] += 1
@@ -85,7 +91,6 @@ def use_impatiently(lock, numbers, first, threads, times, seed, timed_out):
         thread.start()
     for thread in running:
         thread.join()
-    return sum(expired)
 
 
 @by_code
@@ -129,9 +134,6 @@ class LockStressTestCase(TestCase):
         super().setUp()
         self.numbers = memoryview(bytearray(8 * NUMBERS)).cast('q')
 
-    def submit_all(self, n, func, *args):
-        return [self.create().submit(func, *args) for _ in range(n)]
-
     def stop(self):
         atomic_store(self.numbers, STOP, 1)
 
@@ -164,18 +166,19 @@ class ExclusionStressTests(LockStressTestCase):
             lock = type()
             with self.subTest(lock):
                 self.numbers = memoryview(bytearray(8 * NUMBERS)).cast('q')
-                seed, times = random.randrange(2**30), rounds(50)
+                times = rounds(50)
                 timed_out = Semaphore(0)
                 lock.acquire()
                 futures = [self.create().submit(
                                use_impatiently, lock, self.numbers,
                                OWN + i * self.THREADS, self.THREADS, times,
-                               seed + i, timed_out)
+                               timeouts(None, 0, 1e-5, 1e-4, 1e-4, 1e-4), timed_out)
                            for i in range(interps)]
                 for _ in range(interps * self.THREADS):
                     timed_out.acquire()
                 lock.release()
-                expired = sum(future.result() for future in futures)
+                for future in futures:
+                    future.result()
                 owns = range(OWN, OWN + interps * self.THREADS)
                 used = self.check_numbers(lock, owns)
                 self.assertEqual(used, interps * self.THREADS * times)
@@ -336,29 +339,29 @@ class SemaphoreStressTests(LockStressTestCase):
 
     def check(self, interps, permits):
         @by_code
-        def use(sem, numbers, permits, times, seed, timed_out):
-            import random
+        def use(sem, numbers, permits, times, timeouts, timed_out):
+            import itertools
             import threading
             from interpreters import atomic_add, atomic_sub
 
-            def use(rng):
-                assert not sem.acquire(timeout=rng.random() * 1e-3)
+            def use(limits):
+                assert not sem.acquire(timeout=1e-3)
                 timed_out.release()
                 done = 0
                 while done < times:
-                    if not sem.acquire(timeout=rng.choice((0, 1e-5, 1e-4, None))):
+                    if not sem.acquire(timeout=next(limits)):
                         continue
                     if atomic_add(numbers, 1, 1) >= permits:     # INSIDE
                         atomic_add(numbers, 2, 1)                # BAD
-                    if rng.randrange(8) == 0:
-                        for _ in range(rng.randrange(2000)):
+                    if done % 8 == 0:
+                        for _ in range(2000):
                             pass
                     atomic_sub(numbers, 1, 1)
                     sem.release()
                     done += 1
 
-            threads = [threading.Thread(target=use, args=(random.Random(seed + i),))
-                       for i in range(2)]
+            threads = [threading.Thread(target=use, args=(itertools.cycle(half),))
+                       for half in (timeouts[:50], timeouts[50:])]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -370,10 +373,9 @@ class SemaphoreStressTests(LockStressTestCase):
             for _ in range(permits):
                 sem.acquire()
             timed_out = Semaphore(0)
-            seed = random.randrange(2**30)
             futures = [self.create().submit(use, sem, self.numbers, permits, rounds(100),
-                                            seed + 2 * i, timed_out)
-                       for i in range(interps)]
+                                            timeouts(0, 1e-5, 1e-4, None), timed_out)
+                       for _ in range(interps)]
             for _ in range(2 * interps):
                 timed_out.acquire()
             sem.release(permits)
@@ -395,16 +397,18 @@ class SemaphoreStressTests(LockStressTestCase):
     def test_given_and_taken(self):
         # Who gives and who takes differ; several permits are given at once.
         @by_code
-        def take(sem, times):
-            import random
+        def take(sem, times, timeouts):
+            import itertools
             taken = 0
+            limits = itertools.cycle(timeouts)
             while taken < times:
-                taken += sem.acquire(timeout=random.choice((0, 1e-5, 1e-4, None)))
+                taken += sem.acquire(timeout=next(limits))
             return taken
 
         sem = Semaphore(0)
         times = rounds(1000)
-        futures = self.submit_all(4, take, sem, times)
+        futures = [self.create().submit(take, sem, times, timeouts(0, 1e-5, 1e-4, None))
+                   for _ in range(4)]
         left = 4 * times
         while left:
             n = min(random.randrange(1, 8), left)
@@ -479,22 +483,21 @@ class ConditionStressTests(LockStressTestCase):
                     numbers[4] += 1             # WOKEN
 
         @by_code
-        def wait_impatiently(condition, numbers):
-            import random
-            expired = 0
+        def wait_impatiently(condition, numbers, timeouts):
+            import itertools
+            limits = itertools.cycle(timeouts)
             with condition:
                 while not numbers[6]:
-                    if condition.wait(random.random() * 1e-4):
+                    if condition.wait(next(limits)):
                         numbers[4] += 1
-                    else:
-                        expired += 1
-            return expired
 
         condition = make()
         self.numbers = memoryview(bytearray(8 * NUMBERS)).cast('q')
         numbers = self.numbers
-        patient = self.submit_all(2, wait_patiently, condition, numbers)
-        impatient = self.submit_all(2, wait_impatiently, condition, numbers)
+        futures = [self.create().submit(wait_patiently, condition, numbers)
+                   for _ in range(2)]
+        futures += [self.create().submit(wait_impatiently, condition, numbers,
+                                         timeouts(1e-5, 1e-4)) for _ in range(2)]
         stop = threading.Event()
         disturbing = self.start(disturb, condition, numbers, stop)
         sent = 0
@@ -524,11 +527,9 @@ class ConditionStressTests(LockStressTestCase):
             with condition:
                 numbers[self.END] = 1
                 condition.notify_all()
-        for future in patient:
+        for future in futures:
             future.result()
-        expired = [future.result() for future in impatient]
         self.check_free(condition)
-        self.assertEqual(condition._waiting, 0)
 
     def test_timeouts(self):
         def disturb(condition, numbers, stop):
@@ -601,15 +602,13 @@ class BarrierStressTests(TestCase):
     def check_timeouts(self, interps):
         """All of a round pass, each with a number of its own, or none does."""
         @by_code
-        def arrive(barrier, timeouts, seed):
-            import random
+        def arrive(barrier, timeouts):
             import threading
-            rng = random.Random(seed)
             passed = [0] * barrier.parties
             broken = 0
             for timeout in timeouts:
                 try:
-                    passed[barrier.wait(timeout and rng.random() * timeout)] += 1
+                    passed[barrier.wait(timeout)] += 1
                 except threading.BrokenBarrierError:
                     broken += 1
                     barrier.reset()
@@ -620,9 +619,9 @@ class BarrierStressTests(TestCase):
         broken = 0
         workers = [self.create() for _ in range(interps)]
         for i in range(rounds(20)):
-            timeouts = [None if i % 3 == 0 else 1e-3] * self.ARRIVALS
-            futures = [worker.submit(arrive, barrier, timeouts, i * interps + j)
-                       for j, worker in enumerate(workers)]
+            which = [None] if i % 3 == 0 else [1e-3]
+            futures = [worker.submit(arrive, barrier, timeouts(*which)[:self.ARRIVALS])
+                       for worker in workers]
             self.let_go_on(barrier.reset, [future.done for future in futures])
             for future in futures:
                 numbers, times = future.result()
@@ -686,17 +685,17 @@ class EventStressTests(LockStressTestCase):
 
     def check(self, interps):
         @by_code
-        def wait(event, seen, numbers, times, seed):
+        def wait(event, seen, numbers, times, timeouts):
             """See each setting; return what cannot be."""
-            import random
+            import itertools
             from interpreters import atomic_load
-            rng = random.Random(seed)
+            limits = itertools.cycle(timeouts)
             bad = []
             last = 0
             while last < times:
                 cleared = atomic_load(numbers, 5)        # CLEARED
                 since = atomic_load(numbers, 6)          # IS_SET
-                timeout = rng.choice((None, 0, 1e-5, 1e-4, 1e-3))
+                timeout = next(limits)
                 got = event.wait(timeout)
                 setting = atomic_load(numbers, 4)        # SETTING
                 if got and setting <= cleared:
@@ -713,8 +712,9 @@ class EventStressTests(LockStressTestCase):
         event, seen = Event(), Semaphore(0)
         times = max(rounds(800) // interps**2, 5)
         self.numbers = memoryview(bytearray(8 * NUMBERS)).cast('q')
-        futures = [self.create().submit(wait, event, seen, self.numbers, times, i)
-                   for i in range(interps)]
+        futures = [self.create().submit(wait, event, seen, self.numbers, times,
+                                        timeouts(None, 0, 1e-5, 1e-4, 1e-3))
+                   for _ in range(interps)]
         for i in range(1, times + 1):
             atomic_store(self.numbers, self.SETTING, i)
             event.set()
