@@ -335,6 +335,103 @@ class OwnerDiedStressTests(LockStressTestCase):
                 self.check(type, owning=False)
 
 
+class ReleaseWhileClosingTests(TestCase):
+    """A thread releases an RLock while the interpreter is closed where it acquired it.
+
+    Either it succeeds, or the first of those that wait is told; in any case the next
+    one has the lock to itself.
+    """
+
+    def race(self, fillers):
+        @by_code
+        def acquire_all(locks):
+            for lock in locks:
+                lock.acquire()
+
+        # They are given up in order.  So the first tells when it is nearly the last's turn.
+        locks = [RLock() for _ in range(fillers + 2)]
+        first, lock = locks[0], locks[-1]
+        interp = self.create()
+        acquired = threading.Event()
+
+        def release():
+            interp.call(acquire_all, locks)
+            acquired.set()
+            is_first_locked, release = first.locked, lock.release
+            while is_first_locked():
+                pass
+            try:
+                release()
+            except RuntimeError:
+                return 'refused'
+            return 'released'
+
+        def use():
+            try:
+                lock.acquire()
+            except OwnerDiedError:
+                return 'told'
+            if not lock._is_owned() or not lock.locked():
+                return 'lost'
+            lock.release()
+            return 'used'
+
+        releasing = self.start(release)
+        acquired.wait()
+        using = []
+        for i in range(2):
+            using.append(self.start(use))
+            while lock._waiting <= i:
+                pass
+        interp.close()
+        self.assertIn((releasing(), *[result() for result in using]),
+                      [('released', 'used', 'used'), ('refused', 'told', 'used')])
+        self.assertFalse(lock.locked())
+
+    def test_rlock(self):
+        for _ in range(rounds(100)):
+            self.race(random.randrange(6))
+
+    def test_rlock_that_is_acquired_at_once(self):
+        # Locks are given up one after the other; who follows acquires each as soon as
+        # its owner's death was told, and stays its owner.
+        @by_code
+        def acquire_all(locks):
+            for lock in locks:
+                lock.acquire()
+
+        def follow(locks):
+            told = 0
+            for lock in locks:
+                acquire = lock.acquire
+                while True:
+                    try:
+                        if acquire(False):
+                            break
+                    except OwnerDiedError:
+                        told += 1
+            return told
+
+        for _ in range(rounds(20)):
+            locks = [RLock() for _ in range(2000)]
+            interp = self.create()
+            interp.call(acquire_all, locks)
+            owned = []
+
+            def run():
+                told = follow(locks)
+                for lock in locks:
+                    owned.append(lock._is_owned())
+                    if owned[-1]:
+                        lock.release()
+                return told
+
+            following = self.start(run)
+            interp.close()
+            self.assertEqual(following(), len(locks))
+            self.assertEqual(owned.count(False), 0)
+
+
 class SemaphoreStressTests(LockStressTestCase):
 
     def check(self, interps, permits):
@@ -407,13 +504,15 @@ class SemaphoreStressTests(LockStressTestCase):
 
         sem = Semaphore(0)
         times = rounds(1000)
-        futures = [self.create().submit(take, sem, times, timeouts(0, 1e-5, 1e-4, None))
+        futures = [self.create().submit(take, sem, times, timeouts(1e-5, None, None))
                    for _ in range(4)]
         left = 4 * times
         while left:
             n = min(random.randrange(1, 8), left)
             sem.release(n)
             left -= n
+            for _ in range(random.randrange(5000)):
+                pass                    # let them wait again
         self.assertEqual([future.result() for future in futures], [times] * 4)
         self.check_free(sem, 0)
 
@@ -496,8 +595,11 @@ class ConditionStressTests(LockStressTestCase):
         numbers = self.numbers
         futures = [self.create().submit(wait_patiently, condition, numbers)
                    for _ in range(2)]
-        futures += [self.create().submit(wait_impatiently, condition, numbers,
-                                         timeouts(1e-5, 1e-4)) for _ in range(2)]
+        # Several in one interpreter, so that a wait that was given up ends late: a
+        # notification may come in between.
+        for interp in self.create(), self.create():
+            futures += [interp.submit(wait_impatiently, condition, numbers,
+                                      timeouts(1e-5, 1e-4)) for _ in range(3)]
         stop = threading.Event()
         disturbing = self.start(disturb, condition, numbers, stop)
         sent = 0
@@ -518,7 +620,9 @@ class ConditionStressTests(LockStressTestCase):
 
         try:
             while sent < rounds(1000):
-                notify(random.randrange(1, 4))
+                for _ in support.busy_retry(support.LONG_TIMEOUT):
+                    if notify(random.randrange(1, 4)) > 0:
+                        break
             stop.set()
             disturbing()
             wait_until(all_came)
