@@ -26,7 +26,7 @@ def rounds(default):
         default //= 4
     if support.check_sanitizer(address=True, memory=True, ub=True, thread=True):
         default //= 4
-    return max(default, 5)
+    return max(default, 2)
 
 
 def timeouts(*which):
@@ -279,7 +279,7 @@ class OwnerDiedStressTests(LockStressTestCase):
 
     START = '''if True:
         import threading
-        threads = [threading.Thread(target=use, args=(lock, numbers, own + i, told + i, 10**6))
+        threads = [threading.Thread(target=use, args=(lock, numbers, own + i, told + i, 300))
                    for i in range(n)]
         for thread in threads:
             thread.start()
