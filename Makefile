@@ -33,7 +33,7 @@ test: ## our tests: the stdlib test package, then pytest
 	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
 
 .PHONY: model
-model: ## the whole model of how threads wait in channels (needs spin)
+model: ## the whole models of channels and locks (needs spin)
 	@$(PYTHON3) tests/model/check.py
 
 .PHONY: regrtest

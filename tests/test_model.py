@@ -1,4 +1,4 @@
-"""The model of how threads wait in channels has the properties it must have.
+"""The models of how threads wait, in channels and for locks, have their properties.
 
 This is a sample; `make model` checks everything.
 """

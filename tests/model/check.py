@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the model in protocol.pml with SPIN, scenario by scenario.
+"""Check the models in protocol.pml and locks.pml with SPIN, scenario by scenario.
 
 Every scenario is searched completely: all orders of all steps.  Then every
 known mistake is put into the model, and the search has to find it.
@@ -108,6 +108,16 @@ SCENARIOS = [
     scenario('front_async_close'),
     scenario('drain', 'CAPACITY=1'),
     scenario('drain', 'UNBOUNDED'),
+    scenario('lock_timeouts'),
+    scenario('lock_timeouts', 'RLOCK'),
+    scenario('lock_signal'),
+    scenario('lock_owner_dies'),
+    scenario('lock_owner_dies', 'RLOCK'),
+    scenario('lock_owner_releases'),
+    scenario('lock_owner_releases', 'TRY'),
+    scenario('lock_owner_releases', 'TWICE'),
+    scenario('lock_waiter_closed'),
+    scenario('lock_waiter_closed', 'RLOCK'),
 ]
 
 # What the protocol does not promise.
@@ -188,6 +198,20 @@ MUTATIONS = [
              later='timed_out_beside_item'),
     mutation('FRONT_LOCKED_LAST', 'front_close_receiving', finds='lock_kept'),
     mutation('TRIED_AGAIN_PAST_FRONT', 'waking', 'UNBOUNDED', finds='timed_out_beside_item'),
+    mutation('HANDED_OVER_UNSEEN', 'lock_timeouts', finds='lock_waits'),
+    mutation('CLAIMED_BEFORE_TAKEN_OFF', 'lock_timeouts', finds='lock_waits'),
+    mutation('GRANTED_WITHOUT_CLAIM', 'lock_timeouts', finds='fired_in_vain'),
+    mutation('QUEUED_WITHOUT_CONTENDED', 'lock_timeouts', finds='lock_waits'),
+    mutation('CONTENDED_FORGOTTEN', 'lock_timeouts', finds='lock_waits'),
+    mutation('PAST_THE_QUEUE', 'lock_timeouts', finds='lock_waits'),
+    mutation('TAKEN_UNTOLD', 'lock_owner_dies', finds='not_told_once'),
+    mutation('TOLD_AGAIN', 'lock_owner_dies', finds='not_told_once'),
+    mutation('OWNER_SET_AFTER_GRANT', 'lock_timeouts', 'RLOCK', finds='owner_wiped'),
+    mutation('OWNER_CLEARED_LATE', 'lock_timeouts', 'RLOCK', finds='owner_wiped'),
+    mutation('OWNER_CLEARED_BLINDLY', 'lock_owner_releases', finds='released_anothers'),
+    mutation('RELEASED_BLINDLY', 'lock_owner_releases', finds='released_anothers'),
+    mutation('ABANDONED_UNLOCKED', 'lock_owner_releases', 'TRY', finds='owner_wiped'),
+    mutation('ABANDONED_LOCKS_KEPT', 'lock_waiter_closed', finds='lock_left'),
 ]
 
 
@@ -214,6 +238,10 @@ SAMPLE = [
     'UNLOCKS_BEFORE_ENQUEUE-2',
     'CLOSED_WITHOUT_HANDING_OVER',
     'GIVEN_BACK_BEHIND_FRONT',
+    'lock_owner_releases',
+    'HANDED_OVER_UNSEEN',
+    'OWNER_CLEARED_LATE',
+    'TOLD_AGAIN',
 ]
 
 
@@ -225,7 +253,7 @@ class Result:
     seconds: float                  # of processors
     found: str                      # '' if the search found nothing
     incomplete: str                 # why, or ''
-    lines: frozenset[int]           # of protocol.pml: those that are steps here,
+    lines: frozenset[int]           # of the protocol: those that are steps here,
     reached: frozenset[int]         # and those that the search came to
     story: str = ''
 
@@ -239,11 +267,23 @@ class Result:
         return self.incomplete or few
 
 
+def protocol(scenario):
+    """The name of the file that the scenario includes."""
+    text = (HERE / 'scenarios' / f'{scenario}.pml').read_text()
+    return re.search(r'^#include "../(\w+\.pml)"$', text, re.MULTILINE)[1]
+
+
+PROTOCOLS = sorted({protocol(check.scenario) for check in SCENARIOS})
+
+
 def mistakes():
-    """The names of those that protocol.pml can make."""
-    text = (HERE / 'protocol.pml').read_text()
-    part = text.partition('---- Mistakes')[2].partition('#ifndef')[0]
-    return set(re.findall(r'^#define (\w+)', part, re.MULTILINE))
+    """The names of those that the protocols can make."""
+    names = set()
+    for path in PROTOCOLS:
+        text = (HERE / path).read_text()
+        part = text.partition('---- Mistakes')[2].partition('#ifndef')[0]
+        names.update(re.findall(r'^#define (\w+)', part, re.MULTILINE))
+    return names
 
 
 def missing_tools():
@@ -307,7 +347,7 @@ def parse(output, source, path, seconds, story):
 
 
 def coverage(output, source, own_lines):
-    """The lines of protocol.pml that are steps, and those that were reached.
+    """The lines of the protocol that are steps, and those that were reached.
 
     An inline is there once for each use; one that was reached is enough.
     """
@@ -335,10 +375,14 @@ def coverage(output, source, own_lines):
 
 def never_reached():
     """What no scenario reaches, though some could, mistakes apart."""
-    results = [run(check) for check in SCENARIOS]
+    return [f'{path}:{line}' for path in PROTOCOLS for line in never_reached_in(path)]
+
+
+def never_reached_in(path):
+    results = [run(check) for check in SCENARIOS if protocol(check.scenario) == path]
     never = (frozenset().union(*(result.lines for result in results)) -
              frozenset().union(*(result.reached for result in results)))
-    text = (HERE / 'protocol.pml').read_text().splitlines()
+    text = (HERE / path).read_text().splitlines()
     return [f'{line}: {text[line - 1].strip()}' for line in sorted(never)
             if re.search(r'\w', text[line - 1]) and 'BUG' not in text[line - 1]]
 
@@ -378,7 +422,7 @@ def main():
     if not options.name:
         for line in never_reached():
             failures += 1
-            print(f'WRONG: never reached: protocol.pml:{line}')
+            print(f'WRONG: never reached: {line}')
     print(f'{len(chosen)} searches, {seconds:.0f} s of processor time, {failures} wrong')
     return 1 if failures else 0
 
