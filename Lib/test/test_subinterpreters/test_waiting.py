@@ -336,8 +336,8 @@ def _call_at_home(recv, ready):
     import interpreters
 
     def wait(recv, ready):
-        ready.send(None)
         try:
+            ready.send(None)
             recv.recv()
         except KeyboardInterrupt:
             return 'interrupted'
