@@ -5,6 +5,7 @@ import ctypes
 import itertools
 import mmap
 import operator
+import signal
 import struct
 import sys
 import threading
@@ -668,6 +669,13 @@ class BreakTests(TestCase):
 
     @requires_subprocess()
     def test_ctrl_c(self):
+        self.assert_broken_by_ctrl_c('interpreters.atomic_wait(data, 0, 0)')
+
+    @requires_subprocess()
+    def test_ctrl_c_where_it_was_ignored(self):
+        # As it is for what a script's shell starts in the background.
+        self.addCleanup(signal.signal, signal.SIGINT,
+                        signal.signal(signal.SIGINT, signal.SIG_IGN))
         self.assert_broken_by_ctrl_c('interpreters.atomic_wait(data, 0, 0)')
 
     @requires_subprocess()

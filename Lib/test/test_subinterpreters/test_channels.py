@@ -199,8 +199,8 @@ class BlockingTests(TestCase):
         self.addCleanup(signal.signal, signal.SIGALRM, old)
         recv, send = create_channel()
         for wait in (recv.recv, lambda: send.send(1)):
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
             with self.assertRaises(Broken):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
                 wait()
             self.assertEqual(len(recv), 0)
         done = self.start(send.send, 'still works')

@@ -1114,7 +1114,7 @@ class BrokenWaitTests(TestCase):
 
 
 @requires_subprocess()
-@unittest.skipUnless(hasattr(signal, 'setitimer'), 'needs setitimer()')
+@unittest.skipUnless(hasattr(signal, 'pthread_kill'), 'needs pthread_kill()')
 class SignalTests(unittest.TestCase):
 
     PREAMBLE = '''
@@ -1126,10 +1126,6 @@ faulthandler.dump_traceback_later(120, exit=True)
 class Broken(Exception):
     pass
 
-def alarm(handler):
-    signal.signal(signal.SIGALRM, lambda *args: handler())
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-
 def breaks():
     raise Broken
 
@@ -1138,9 +1134,18 @@ def start(func):
     thread.start()
     return thread
 
-def expect_broken(wait):
-    alarm(breaks)
+def during(waiting, handler):
+    """Have the main thread run the handler once somebody is waiting."""
+    signal.signal(signal.SIGUSR1, lambda *args: handler())
+    def kill():
+        while not waiting():
+            time.sleep(0.001)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+    start(kill)
+
+def expect_broken(waiting, wait):
     try:
+        during(waiting, breaks)
         wait()
     except Broken:
         print('broken')
@@ -1153,21 +1158,21 @@ def expect_broken(wait):
     def test_an_exception_breaks_each_wait(self):
         self.run_script('''
             lock = Lock(); lock.acquire()
-            expect_broken(lock.acquire)
+            expect_broken(lambda: lock._waiting, lock.acquire)
             assert lock.locked() and lock._waiting == 0
             lock.release(); assert lock.acquire(False)
             sem = Semaphore(0)
-            expect_broken(sem.acquire)
+            expect_broken(lambda: sem._waiting, sem.acquire)
             sem.release(); assert sem.acquire(False)
             event = Event()
-            expect_broken(event.wait)
+            expect_broken(lambda: event._waiting, event.wait)
             condition = Condition()
             with condition:
-                expect_broken(condition.wait)
+                expect_broken(lambda: condition._waiting, condition.wait)
                 assert condition.locked() and condition._waiting == 0
             assert not condition.locked()
             barrier = Barrier(2)
-            expect_broken(barrier.wait)
+            expect_broken(lambda: barrier.n_waiting, barrier.wait)
             assert barrier.n_waiting == 0 and not barrier.broken
             ''', *['broken'] * 5)
 
@@ -1179,7 +1184,7 @@ def expect_broken(wait):
                 lock.release()
                 with lock:
                     print('handler')
-            alarm(use)
+            during(lambda: lock._waiting, use)
             with lock:
                 print('acquired')
             ''', 'handler', 'acquired')
@@ -1187,17 +1192,19 @@ def expect_broken(wait):
     def test_a_handler_may_end_the_wait(self):
         self.run_script('''
             for what in Event(), Semaphore(0):
-                alarm(what.set if type(what) is Event else what.release)
+                during(lambda: what._waiting,
+                       what.set if type(what) is Event else what.release)
                 print(what.wait() if type(what) is Event else what.acquire())
             condition = Condition()
-            alarm(lambda: (condition.acquire(), condition.notify(), condition.release()))
+            during(lambda: condition._waiting,
+                   lambda: (condition.acquire(), condition.notify(), condition.release()))
             with condition:
                 print(condition.wait())
             barrier = Barrier(2)
             def arrive():
                 thread = start(barrier.wait)
                 thread.join()
-            alarm(arrive)
+            during(lambda: barrier.n_waiting, arrive)
             print(barrier.wait())
             ''', 'True', 'True', 'True', '0')
 
@@ -1209,7 +1216,7 @@ def expect_broken(wait):
                     with condition:
                         condition.notify()
                 start(notify).join()
-            alarm(handler)
+            during(lambda: condition._waiting, handler)
             with condition:
                 print(condition.wait())
             ''', 'True')
@@ -1231,7 +1238,7 @@ def expect_broken(wait):
                 start(notify).join()
                 assert condition._waiting == 1      # it was for the main thread
                 raise Broken
-            alarm(handler)
+            during(lambda: condition._waiting, handler)
             try:
                 with condition:
                     condition.wait()
@@ -1257,7 +1264,7 @@ def expect_broken(wait):
                 while lock._waiting != 2:
                     time.sleep(0.001)
                 lock.release()
-            alarm(handler)
+            during(lambda: lock._waiting, handler)
             with lock:
                 order.append('main')
             thread.join()
@@ -1268,7 +1275,8 @@ def expect_broken(wait):
         self.run_script('''
             interp = interpreters.create()
             event = Event()
-            expect_broken(lambda: interp.call(Event.wait, event))
+            expect_broken(lambda: event._waiting,
+                          lambda: interp.call(Event.wait, event))
             assert event._waiting == 0
             ''', 'broken')
 
@@ -1383,7 +1391,7 @@ def fork(func):
                         time.sleep(0.001)
                     end()
                 starter = start(later_in_parent)
-                alarm(handler)      # only now: the child has no such thread
+                during(waiting, handler)    # only now: the child has no such thread
                 do()
                 if os.getpid() != parent:
                     os._exit(0)

@@ -486,8 +486,8 @@ class BlockingTests(TestCase):
         full = create_queue(1)
         full.put('kept')
         for wait in (empty.get, lambda: full.put('dropped')):
-            signal.setitimer(signal.ITIMER_REAL, 0.01)
             with self.assertRaises(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 0.01)
                 wait()
         self.assertEqual((empty.qsize(), full.qsize()), (0, 1))
         empty.put('nobody waits for it')

@@ -24,9 +24,12 @@ def run_script(script, *args):
     """Run a script in a process of its own; return what it wrote.
 
     A wait that is never broken ends it with the tracebacks of all threads.
+    SIGINT is handled there, also if a shell started the tests in the background,
+    where it is ignored.
     """
-    script = ('import faulthandler\n'
+    script = ('import faulthandler, signal\n'
               'faulthandler.dump_traceback_later(120, exit=True)\n'
+              'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
               + textwrap.dedent(script))
     rc, out, err = assert_python_ok('-c', script, *args)
     return out.decode().split()
@@ -333,8 +336,8 @@ def _call_at_home(recv, ready):
     import interpreters
 
     def wait(recv, ready):
-        ready.send(None)
         try:
+            ready.send(None)
             recv.recv()
         except KeyboardInterrupt:
             return 'interrupted'
@@ -723,8 +726,6 @@ class SignalTests(unittest.TestCase):
                      lambda: full.send(1), lambda: full.send_buffer(b''),
                      lambda: select(recv), lambda: select((full, 1), recv),
                      lambda: recv.recv(timeout=10**6)]
-            # It is ignored where a shell started the tests in the background.
-            signal.signal(signal.SIGINT, signal.default_int_handler)
             def interrupt():
                 time.sleep(0.01)
                 os.kill(os.getpid(), signal.SIGINT)
