@@ -164,6 +164,33 @@ class NativeThreadTests(TestCase):
         self.assertNotIn(interp.id, [i.id for i in interpreters.list_all()])
 
 
+class FaulthandlerTests(TestCase):
+
+    def test_what_is_for_the_whole_process_is_refused(self):
+        def use():
+            import faulthandler, signal, tempfile
+            results = {}
+            for name, args in [('enable', ()), ('disable', ()),
+                               ('dump_traceback_later', (100,)),
+                               ('cancel_dump_traceback_later', ()),
+                               ('register', (signal.SIGUSR2,)),
+                               ('unregister', (signal.SIGUSR2,))]:
+                try:
+                    results[name] = getattr(faulthandler, name)(*args)
+                except RuntimeError as exc:
+                    results[name] = 'is for the whole process' in str(exc)
+            with tempfile.TemporaryFile() as f:
+                faulthandler.dump_traceback(f)
+                f.seek(0)
+                dump = f.read()
+            return results, b'in use' in dump, type(faulthandler.is_enabled())
+        results, dumped, kind = self.create().call(use)
+        self.assertEqual(results, dict.fromkeys(results, True))
+        self.assertEqual(len(results), 6)
+        self.assertTrue(dumped)
+        self.assertIs(kind, bool)
+
+
 class StaticTypesTests(unittest.TestCase):
 
     def test_datetime_first_in_others(self):
