@@ -90,6 +90,7 @@ __all__ = [
     'atomic_add', 'atomic_sub', 'atomic_and', 'atomic_or', 'atomic_xor',
     'atomic_wait', 'atomic_notify',
     'from_dlpack', 'to_dlpack',
+    'list_extensions', 'ExtensionCopy',
     'Lock', 'RLock', 'Condition', 'Semaphore', 'BoundedSemaphore', 'Event',
     'Barrier',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
@@ -547,6 +548,27 @@ def list_shared():
             found[block][-2][by_id[holder]] += 1
     return [SharedMemory(type, nbytes, owner, dict(views), waiting)
             for type, nbytes, owner, views, waiting in found.values()]
+
+
+# ---- extension modules ----
+
+ExtensionCopy = collections.namedtuple('ExtensionCopy', 'path owner nbytes')
+ExtensionCopy.__doc__ = """A private copy of an extension module, as list_extensions() tells.
+
+path (str) is the file it is a copy of; owner the Interpreter that loaded it, or
+None once that has ended, as copies are not unloaded; nbytes (int) how much of the
+copy is not shared with the file's other users.
+"""
+
+
+def list_extensions():
+    """Return an ExtensionCopy for each copy that interpreters loaded, oldest first.
+
+    Libraries that came with a module and were copied with it are among them.
+    """
+    by_id = {interp.id: interp for interp in list_all()}
+    return [ExtensionCopy(path, by_id.get(owner), nbytes)
+            for path, owner, nbytes in _engine.list_extensions()]
 
 
 # ---- asyncio ----

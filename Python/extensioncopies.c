@@ -136,7 +136,7 @@ static struct {
 
 /* Why a copy could not be loaded. */
 struct problem {
-    char text[512];
+    char text[1024];
 };
 
 static void *
@@ -485,6 +485,13 @@ load_image(const struct library *library, int flags, struct copy *copy,
             close(fd);
         }
     }
+    if (handle == NULL) {
+        size_t length = strlen(problem->text);
+        snprintf(problem->text + length, sizeof(problem->text) - length,
+                 "; a private copy needs to map a file as executable, either in memory "
+                 "(memfd_create, sysctl vm.memfd_noexec) or in a directory of TMPDIR, "
+                 "/tmp, /var/tmp or /dev/shm");
+    }
     return handle;
 }
 
@@ -647,6 +654,9 @@ find_or_add_owner(PyInterpreterState *interp)
 dl_funcptr
 _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *path)
 {
+    if (PySys_Audit("interpreters.load_copy", "O", info->filename) < 0) {
+        return NULL;
+    }
     PyInterpreterState *interp = _PyInterpreterState_GET();
     struct library library = {.path = path};
     struct problem problem;
@@ -803,6 +813,40 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
     PyMutex_Unlock(&copies.mutex);
 }
 
+_PyExtensionCopies_Info *
+_PyExtensionCopies_List(size_t *count)
+{
+    _PyExtensionCopies_Info *list = NULL;
+    size_t size = 0, needed;
+    for (;;) {
+        PyMutex_Lock(&copies.mutex);
+        needed = 0;
+        for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
+            needed++;
+        }
+        if (list != NULL && needed <= size) {
+            break;
+        }
+        PyMutex_Unlock(&copies.mutex);
+        PyMem_RawFree(list);
+        size = needed;
+        list = PyMem_RawMalloc((size + 1) * sizeof(*list));
+        if (list == NULL) {
+            return NULL;
+        }
+    }
+    *count = needed;
+    for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
+        list[--needed] = (_PyExtensionCopies_Info){
+            .path = copy->path,
+            .owner = copy->owner->interp != NULL ? copy->owner->id : -1,
+            .own_size = copy->own_size,
+        };
+    }
+    PyMutex_Unlock(&copies.mutex);
+    return list;
+}
+
 #else  // !Py_HAVE_ELFIMAGE
 
 dl_funcptr
@@ -847,6 +891,13 @@ _PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
 void
 _PyExtensionCopies_LetIn(PyInterpreterState *interp)
 {
+}
+
+_PyExtensionCopies_Info *
+_PyExtensionCopies_List(size_t *count)
+{
+    *count = 0;
+    return PyMem_RawMalloc(1);
 }
 
 #endif  // Py_HAVE_ELFIMAGE

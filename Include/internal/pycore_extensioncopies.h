@@ -75,6 +75,17 @@ extern uint32_t _PyExtensionCopies_ShutOut(PyInterpreterState *interp);
 extern void _PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp);
 extern void _PyExtensionCopies_LetIn(PyInterpreterState *interp);
 
+/* What is known of a copy.  path is never freed. */
+typedef struct {
+    const char *path;           /* of the original */
+    int64_t owner;              /* id of the interpreter; -1 once that has ended */
+    size_t own_size;            /* bytes that it does not share with the original */
+} _PyExtensionCopies_Info;
+
+/* All copies of the process, the oldest first, in an array for the caller to free with
+   PyMem_RawFree(); NULL if there is no memory.  Needs no GIL. */
+extern _PyExtensionCopies_Info *_PyExtensionCopies_List(size_t *count);
+
 #ifdef __cplusplus
 }
 #endif

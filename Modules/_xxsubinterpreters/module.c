@@ -4,6 +4,7 @@
    table of layers is in Doc/internals. */
 
 #include "Python.h"
+#include "pycore_extensioncopies.h"  // _PyExtensionCopies_List()
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
 #include "arrow.h"
@@ -428,6 +429,33 @@ _xxsubinterpreters_create_impl(PyObject *module, int private_extensions)
     }
     int64_t id = _PyInterp_Create(private_extensions);
     return id < 0 ? NULL : PyLong_FromLongLong(id);
+}
+
+/*[clinic input]
+_xxsubinterpreters.list_extensions
+
+Return (path, owner's id or -1, nbytes) of each private copy of an extension module.
+[clinic start generated code]*/
+
+{
+    size_t count;
+    _PyExtensionCopies_Info *copies = _PyExtensionCopies_List(&count);
+    if (copies == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *item = Py_BuildValue("NLn", PyUnicode_DecodeFSDefault(copies[i].path),
+                                       (long long)copies[i].owner,
+                                       (Py_ssize_t)copies[i].own_size);
+        if (item == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, i, item);
+    }
+    PyMem_RawFree(copies);
+    return list;
 }
 
 /*[clinic input]
@@ -992,6 +1020,7 @@ static PyMethodDef module_methods[] = {
     _XXSUBINTERPRETERS_VIEW_METHODDEF
     _XXSUBINTERPRETERS_MOVE_METHODDEF
     _XXSUBINTERPRETERS_LIST_SHARED_METHODDEF
+    _XXSUBINTERPRETERS_LIST_EXTENSIONS_METHODDEF
     _XXSUBINTERPRETERS_EXEC_METHODDEF
     _XXSUBINTERPRETERS_CALL_METHODDEF
     _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF

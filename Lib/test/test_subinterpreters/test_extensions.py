@@ -46,6 +46,22 @@ class CopyTests(TestCase):
             return before is after, after.initialized_count(), after.sum(3, 4)
         self.assertEqual(self.create().call(again), (False, 1, 7))
 
+    def test_listed(self):
+        path = os.path.join(self.folder, os.path.basename(self.original.__file__))
+        def copies():
+            return [copy for copy in interpreters.list_extensions() if copy.path == path]
+        self.assertEqual(copies(), [])
+        first, second = self.create(), self.create()
+        for interp in first, second:
+            interp.call(state_of, '_testsinglephase')
+            interp.call(state_of, '_testsinglephase')
+        self.assertEqual([copy.owner for copy in copies()], [first, second])
+        size = os.path.getsize(path)
+        for copy in copies():
+            self.assertTrue(0 < copy.nbytes < size, (copy, size))
+        first.close()
+        self.assertEqual([copy.owner for copy in copies()], [None, second])
+
     def test_strict_refuses(self):
         interp = self.create(extensions='strict')
         with self.assertRaises(interpreters.ExecutionFailed) as caught:
@@ -109,6 +125,97 @@ class CopyTests(TestCase):
         _, out, _ = script_helper.assert_python_ok(
             '-c', script, self.original.__file__, self.folder, '1')
         self.assertEqual(out.strip(), b'done')
+
+
+    def run_script(self, script):
+        """Run code in a process of its own, with the test module's path and folder."""
+        _, out, _ = script_helper.assert_python_ok(
+            '-c', textwrap.dedent(script), self.original.__file__, self.folder)
+        return out.decode().split()
+
+    def test_audited(self):
+        self.assertEqual(self.run_script("""
+            import interpreters, os, sys
+            sys.path.insert(0, sys.argv[2])
+            def add_hook():
+                import sys
+                events = sys.events = []
+                def hook(event, args):
+                    if event == 'interpreters.load_copy':
+                        events.append(args)
+                sys.addaudithook(hook)
+            def load():
+                import sys, _testsinglephase, json
+                return sys.events
+            interp = interpreters.create()
+            interp.call(add_hook)
+            [(path,)] = interp.call(load)
+            assert path == os.path.join(sys.argv[2], os.path.basename(sys.argv[1]))
+            print('audited')
+            """), ['audited'])
+
+    # Systems may forbid files in memory, or to execute them.
+    FORBID_FILES_IN_MEMORY = """
+            import ctypes, platform, sys
+            import interpreters
+            sys.path.insert(0, sys.argv[2])
+            number = {'x86_64': 319, 'aarch64': 279}[platform.machine()]
+            class Instruction(ctypes.Structure):
+                _fields_ = [('code', ctypes.c_uint16), ('true', ctypes.c_uint8),
+                            ('false', ctypes.c_uint8), ('k', ctypes.c_uint32)]
+            class Program(ctypes.Structure):
+                _fields_ = [('length', ctypes.c_uint16),
+                            ('instructions', ctypes.POINTER(Instruction))]
+            LOAD, EQUAL, RETURN, ALLOW, EPERM = 0x20, 0x15, 0x06, 0x7fff0000, 0x50001
+            program = (Instruction * 4)(
+                (LOAD, 0, 0, 0), (EQUAL, 0, 1, number), (RETURN, 0, 0, EPERM),
+                (RETURN, 0, 0, ALLOW))
+            libc = ctypes.CDLL(None, use_errno=True)
+            NO_NEW_PRIVILEGES, SECCOMP, FILTER = 38, 22, 2
+            if (libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+                or libc.prctl(SECCOMP, FILTER, ctypes.byref(Program(4, program)), 0, 0)):
+                print('cannot')
+                sys.exit()
+            def load():
+                import _testsinglephase
+                return _testsinglephase.sum(1, 2)
+            """
+
+    def run_without_files_in_memory(self, script):
+        out = self.run_script(textwrap.dedent(self.FORBID_FILES_IN_MEMORY)
+                              + textwrap.dedent(script))
+        if out == ['cannot']:
+            self.skipTest('this system does not let a process forbid itself system calls')
+        return out
+
+    def test_a_temporary_file_does_as_well(self):
+        self.assertEqual(self.run_without_files_in_memory("""
+            import os, tempfile
+            parents = ['/tmp', '/var/tmp', '/dev/shm']
+            os.environ['TMPDIR'] = parents[0] = tempfile.mkdtemp(dir=sys.argv[2])
+            assert interpreters.create().call(load) == 3
+            assert os.listdir(parents[0]) == []
+            with open('/proc/self/maps') as f:
+                assert f'{parents[0]}/python-copy-' in f.read()
+            print('done')
+            """), ['done'])
+
+    def test_neither_is_possible(self):
+        # No new files: a limit of their size.
+        self.assertEqual(self.run_without_files_in_memory("""
+            import resource, signal
+            interp = interpreters.create()
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+            try:
+                interp.call(load)
+            except interpreters.ExecutionFailed as exc:
+                assert type(exc.exception) is ImportError
+                text = str(exc.exception)
+                assert 'Operation not permitted' in text, text
+                assert 'memfd' in text and 'TMPDIR' in text, text
+                print('refused')
+            """), ['refused'])
 
 
 class NativeThreadTests(TestCase):
