@@ -15,6 +15,7 @@
 #include "Python.h"
 #include "pycore_elfimage.h"
 #include "pycore_extensioncopies.h"
+#include "pycore_extensionrefusals.h"
 #include "pycore_import.h"        // _PyImport_GetDLOpenFlags()
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
@@ -651,9 +652,47 @@ find_or_add_owner(PyInterpreterState *interp)
     return owner;
 }
 
+/* Why modules of that name are not copied, or NULL. */
+static const char *
+why_refused(const char *module_name)
+{
+    static const struct {
+        const char *package, *reason;
+    } refused[] = {
+#define REFUSED(PACKAGE, REASON) {PACKAGE, REASON},
+        _PyExtensionRefusals(REFUSED)
+#undef REFUSED
+    };
+    size_t length = strcspn(module_name, ".");
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(refused); i++) {
+        if (strlen(refused[i].package) == length
+            && memcmp(refused[i].package, module_name, length) == 0)
+        {
+            return refused[i].reason;
+        }
+    }
+    return NULL;
+}
+
+static dl_funcptr
+raise_import_error(struct _Py_ext_module_loader_info *info, PyObject *message)
+{
+    if (message != NULL) {
+        PyErr_SetImportError(message, info->name, info->filename);
+        Py_DECREF(message);
+    }
+    return NULL;
+}
+
 dl_funcptr
 _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *path)
 {
+    const char *reason = why_refused(info->newcontext);
+    if (reason != NULL) {
+        return raise_import_error(info, PyUnicode_FromFormat(
+            "%U: it cannot be used in an interpreter with a GIL of its own: %s",
+            info->name, reason));
+    }
     if (PySys_Audit("interpreters.load_copy", "O", info->filename) < 0) {
         return NULL;
     }
@@ -679,12 +718,7 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
                       PyBytes_AS_STRING(info->name_encoded));
         return (dl_funcptr)dlsym(copy->handle, function);
     }
-    PyObject *message = PyUnicode_DecodeLocale(problem.text, "surrogateescape");
-    if (message != NULL) {
-        PyErr_SetImportError(message, info->name, info->filename);
-        Py_DECREF(message);
-    }
-    return NULL;
+    return raise_import_error(info, PyUnicode_DecodeLocale(problem.text, "surrogateescape"));
 }
 
 

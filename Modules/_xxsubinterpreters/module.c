@@ -437,6 +437,10 @@ _xxsubinterpreters.list_extensions
 Return (path, owner's id or -1, nbytes) of each private copy of an extension module.
 [clinic start generated code]*/
 
+static PyObject *
+_xxsubinterpreters_list_extensions_impl(PyObject *module)
+/*[clinic end generated code: output=a71d783f55ee21c1 input=397b6528ff298b67]*/
+
 {
     size_t count;
     _PyExtensionCopies_Info *copies = _PyExtensionCopies_List(&count);

@@ -46,6 +46,18 @@ class CopyTests(TestCase):
             return before is after, after.initialized_count(), after.sum(3, 4)
         self.assertEqual(self.create().call(again), (False, 1, 7))
 
+    def test_refused(self):
+        # Of the list in Include/internal/pycore_extensionrefusals.h.
+        path = os.path.join(self.folder, '_testrefused.so')
+        shutil.copy(self.original.__file__, path)
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            self.create().call(__import__, '_testrefused')
+        exc = caught.exception.exception
+        self.assertIs(type(exc), ImportError)
+        self.assertEqual(exc.name, '_testrefused')
+        self.assertEqual(str(exc), '_testrefused: it cannot be used in an interpreter with a '
+                                   'GIL of its own: it is for testing')
+
     def test_listed(self):
         path = os.path.join(self.folder, os.path.basename(self.original.__file__))
         def copies():
