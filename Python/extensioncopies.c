@@ -736,6 +736,19 @@ owner_at(const void *address)
     return NULL;
 }
 
+PyInterpreterState *
+_PyExtensionCopies_Owner(const void *caller)
+{
+    if (_Py_atomic_load_ptr_acquire(&copies.copies) == NULL) {
+        return NULL;
+    }
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = owner_at(caller);
+    PyInterpreterState *interp = owner != NULL ? owner->interp : NULL;
+    PyMutex_Unlock(&copies.mutex);
+    return interp;
+}
+
 static void
 wait_while(uint32_t *value, uint32_t expected)
 {
@@ -898,6 +911,12 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 void
 _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
+}
+
+PyInterpreterState *
+_PyExtensionCopies_Owner(const void *caller)
+{
+    return NULL;
 }
 
 PyInterpreterState *

@@ -1,7 +1,6 @@
 """Arrays of numpy, data frames and Arrow columns are shared without a copy.
 
-In interpreters with a GIL of their own these packages cannot be imported yet; there, arrays
-arrive as memoryviews.  So both ends of a channel are in the main interpreter here.
+Both ends of a channel are in the main interpreter, where nothing says otherwise.
 """
 
 import io
@@ -97,9 +96,38 @@ def test_generated_arrays(data):
         assert_same(round_trip(interpreters.share(view)), view)
 
 
-def test_arrives_elsewhere_as_memoryview():
+@pytest.mark.parametrize('before', [False, True])
+def test_arrives_elsewhere_as_an_array(before):
     array = np.arange(6, dtype='>i2').reshape(2, 3)[:, ::-1]
     with interpreters.create() as interp:
+        interp.exec('import warnings; warnings.simplefilter("error")')
+        if before:
+            interp.exec('import numpy')
+        interp.prepare_main(array=interpreters.share(array))
+        interp.exec("assert type(array).__name__ == 'ndarray'")
+        interp.exec("assert (array.dtype, array.shape, array.strides) == ('>i2', (2, 3), (6, -2))")
+        interp.exec('array += 10')
+        assert array.tolist() == [[12, 11, 10], [15, 14, 13]]
+        interp.exec('del array')
+
+
+def test_arrays_made_elsewhere_outlive_their_interpreter():
+    def make(n):
+        import numpy
+        return interpreters.share(numpy.arange(n) * 2.5)
+    interp = interpreters.create()
+    interp.prepare_main(interpreters=interpreters)
+    array = interp.call(make, 1000)
+    interp.close()
+    assert type(array) is np.ndarray
+    assert array.sum() == 2.5 * 999 * 500
+    del array
+    assert interp.id not in [i.id for i in interpreters.list_all()]
+
+
+def test_arrives_as_memoryview_where_numpy_cannot_be_imported():
+    array = np.arange(6, dtype='>i2').reshape(2, 3)[:, ::-1]
+    with interpreters.create(extensions='strict') as interp:
         interp.prepare_main(view=interpreters.share(array))
         interp.exec("assert (view.format, view.shape, view.strides) == ('>h', (2, 3), (6, -2))")
         interp.exec('del view')

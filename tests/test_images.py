@@ -1,7 +1,7 @@
 """Images of Pillow are shared without a copy.
 
-In interpreters with a GIL of their own Pillow cannot be imported yet; there, images arrive
-as memoryviews.
+Where Pillow cannot be imported, as in interpreters that are strict about extensions, images
+arrive as memoryviews.
 """
 
 import gc
@@ -126,7 +126,7 @@ def test_images_from_files(tmp_path):
             assert bool(image.readonly) is readonly
             assert type(got) is Image.Image
             assert got.tobytes() == image.tobytes()
-        with interpreters.create() as interp, Image.open(tmp_path / name) as image:
+        with interpreters.create(extensions='strict') as interp, Image.open(tmp_path / name) as image:
             interp.prepare_main(view=interpreters.share(image), readonly=readonly)
             interp.exec('assert view.readonly is readonly')
             interp.exec('del view')
@@ -138,13 +138,13 @@ def test_images_from_files(tmp_path):
 @pytest.mark.parametrize('mode, format, bands', [
     ('1', 'B', None), ('L', 'B', None), ('P', 'B', None), ('RGB', 'B', 4), ('RGBA', 'B', 4), ('LA', 'B', 4),
     ('I', 'i', None), ('F', 'f', None), ('I;16', 'H', None), ('I;16B', '>H', None), ('I;16N', 'H', None)])
-def test_arrives_elsewhere_as_memoryview(mode, format, bands):
+def test_arrives_as_memoryview_where_pillow_cannot_be_imported(mode, format, bands):
     if sys.byteorder == 'big':
         format = {'I;16': '<H', 'I;16B': 'H'}.get(mode, format)
     for size in (5, 3), (0, 3), (5, 0):
         image = image_of(mode, size)
         shape = size[::-1] + (() if bands is None else (bands,))
-        with interpreters.create() as interp:
+        with interpreters.create(extensions='strict') as interp:
             interp.prepare_main(view=interpreters.share(image), expected=(format, shape, False))
             interp.exec('assert (view.format, view.shape, view.readonly) == expected, view.shape')
             interp.exec('del view')
@@ -153,7 +153,7 @@ def test_arrives_elsewhere_as_memoryview(mode, format, bands):
 def test_pixels_in_a_memoryview():
     image = image_of('RGB', (5, 3))
     wide = image_of('I;16', (5, 3))
-    with interpreters.create() as interp:
+    with interpreters.create(extensions='strict') as interp:
         interp.prepare_main(view=interpreters.share(image), wide=interpreters.share(wide),
                             pixel=image.getpixel((4, 2)), number=wide.getpixel((4, 2)))
         interp.exec('''if True:
@@ -170,7 +170,7 @@ def test_view_outlives_the_image_and_comes_back():
     image = image_of('RGBA', (5, 3))
     raw = image.tobytes()
     recv, send = interpreters.create_channel(None)
-    with interpreters.create() as interp:
+    with interpreters.create(extensions='strict') as interp:
         interp.prepare_main(view=interpreters.share(image), send=send)
         del image
         interp.exec('send.send(view); del view')
@@ -219,3 +219,16 @@ def test_image_that_was_not_loaded(tmp_path):
     (tmp_path / 'image.png').write_bytes(cut)
     with Image.open(tmp_path / 'image.png') as image, pytest.raises(OSError):
         interpreters.share(image)
+
+
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'F'])
+def test_arrives_elsewhere_as_an_image(mode):
+    image = Image.linear_gradient('L').resize((5, 3)).convert(mode)
+    expected = [image.getpixel((x, y)) for y in range(3) for x in range(5)]
+    with interpreters.create() as interp:
+        recv, send = interpreters.create_channel(None)
+        interp.prepare_main(image=interpreters.share(image), send=send)
+        interp.exec('pixels = [image.getpixel((x, y)) for y in range(3) for x in range(5)]\n'
+                    'send.send((type(image).__name__, image.mode, image.size, pixels))\n'
+                    'del image')
+        assert recv.recv() == ('Image', mode, (5, 3), expected)

@@ -57,6 +57,17 @@ extern dl_funcptr _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *inf
    other thread is in the interpreter. */
 extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);
 
+/* Where the function that uses it returns to. */
+#ifdef __GNUC__
+#  define _PyExtensionCopies_CALLER() __builtin_return_address(0)
+#else
+#  define _PyExtensionCopies_CALLER() NULL
+#endif
+
+/* The interpreter in whose copy the caller is, or NULL: what is the main interpreter for that
+   code.  Any thread may call it. */
+extern PyInterpreterState *_PyExtensionCopies_Owner(const void *caller);
+
 /* Native threads call back into Python from the code of a copy; they reach the interpreter
    whose copy it is.  Visit() is for PyGILState_Ensure(): it gives the interpreter in whose
    copy the caller is, unless tstate, the last one of this thread or NULL, is of that

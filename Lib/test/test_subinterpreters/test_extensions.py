@@ -230,8 +230,8 @@ class CopyTests(TestCase):
             """), ['refused'])
 
 
-class NativeThreadTests(TestCase):
-    """A thread that a copy of _testcapi starts, and that knows nothing of Python."""
+class NativeCodeTests(TestCase):
+    """A copy of _testcapi, and threads it starts that know nothing of Python."""
 
     def setUp(self):
         super().setUp()
