@@ -1,0 +1,86 @@
+"""The results as words, and as a page of the documentation."""
+
+from collections import Counter
+
+HEAD = '''\
+Extension packages
+==================
+
+.. Written by tests/packages/run.py; edits are lost.
+
+Packages with compiled code, as they are on the package index, in interpreters of their own GIL.
+Each was tried with Python {python} in one, two and eight interpreters, one after the other and in
+parallel threads, which were closed at once, in the order of creation, in reverse, in random
+order, or by the exit of the process, while the main interpreter used the package before, after
+or never.  Every scenario ran in a process of its own.  *Works* means that in all of them
+everything worked, the exit included.
+
+{total} packages were tried; {good} work.
+'''
+
+GROUP = '''
+{title}
+{line}
+
+.. list-table::
+   :header-rows: 1
+   :widths: 16 10 44 30
+
+   * - package
+     - version
+     - what was tried
+     - result
+'''
+
+ROW = '''\
+   * - {name}
+     - {version}
+     - {does}
+     - {result}
+'''
+
+
+def last_line(text):
+    """The line of a traceback that names the exception; one from elsewhere is what it was there."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = next((n for n in range(len(lines) - 1, -1, -1) if lines[n].startswith(' ')), -1) + 1
+    line = lines[first] if first < len(lines) else lines[-1]
+    return line.removeprefix('interpreters.ExecutionFailed: ')
+
+
+def summary(entry):
+    """What became of a package, in one line."""
+    if not entry['problems']:
+        return f'works ({entry["scenarios"]} scenarios)'
+    kinds = Counter(problem['kind'] for problem in entry['problems'])
+    counts = ', '.join(f'{kind} {count} of {entry["scenarios"]}' for kind, count in kinds.items())
+    first = entry['problems'][0]
+    return f'{counts}; {first["scenario"]}: {first["text"]} when {first["doing"]}'
+
+
+def _result(entry):
+    if entry['problems']:
+        kinds = Counter(problem['kind'] for problem in entry['problems'])
+        text = ', '.join(f'{kind} in {count} of {entry["scenarios"]}' for kind, count in kinds.items())
+    else:
+        text = 'works'
+    return _escape(f'{text}: {entry["reason"]}' if entry['reason'] else text)
+
+
+def _escape(text):
+    """The text with what means something to reStructuredText disarmed."""
+    return ''.join('\\' + char if char in '\\*`_|' else char for char in text)
+
+
+def table(results):
+    """The page of the documentation (str), of what run.py found."""
+    packages = results['packages']
+    good = sum(not entry['problems'] for entry in packages.values())
+    parts = [HEAD.format(python=results['python'], total=len(packages), good=good)]
+    for group in dict.fromkeys(entry['group'] for entry in packages.values()):
+        title = group.capitalize()
+        parts.append(GROUP.format(title=title, line='-' * len(title)))
+        parts += [ROW.format(name=_escape(name), version=entry['version'],
+                             does=_escape(entry['does']), result=_result(entry))
+                  for name, entry in packages.items() if entry['group'] == group]
+    return ''.join(parts)
