@@ -30,13 +30,18 @@ class Package:
 
     @property
     def check(self):
-        """The name of the function in checks/GROUP.py, and often of the module."""
+        """The name of the function that checks it, and often of its module."""
         return re.sub('[-.]', '_', self.name.lower())
+
+    @property
+    def module(self):
+        """The name of the module that has the check."""
+        return f'checks.{self.group}'
 
     @property
     def does(self):
         """What the check does (str)."""
-        return getattr(importlib.import_module(f'checks.{self.group}'), self.check).__doc__
+        return getattr(importlib.import_module(self.module), self.check).__doc__
 
     @property
     def reason(self):
@@ -108,10 +113,15 @@ def pairs(counts):
     return sorted(chosen, key=rest.index)
 
 
+def main_only(counts):
+    """Whether the checks themselves are right."""
+    return [MAIN_ONLY]
+
+
 def few(counts):
     """The least that says something."""
     return [MAIN_ONLY, *(Scenario(max(counts), 'in parallel', 'random', main)
                          for main in ('never', 'before'))]
 
 
-SELECTIONS = {'few': few, 'pairs': pairs, 'all': all_scenarios}
+SELECTIONS = {'main': main_only, 'few': few, 'pairs': pairs, 'all': all_scenarios}

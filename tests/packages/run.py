@@ -1,6 +1,6 @@
 """Try packages with compiled code in interpreters of their own GIL, and tell what works.
 
-    python run.py [PACKAGE ...] [--group GROUP ...] [--scenarios pairs] [--json FILE]
+    python run.py [PACKAGE ...] [--group GROUP ...] [--scenarios pairs] [--record]
 
 Each group of packages.toml gets a virtual environment of its own, below --venvs, which is kept.
 Every scenario runs in a process of its own.  The exit status is 0 if all is well, or if what is
@@ -25,6 +25,8 @@ import catalogue
 import table
 
 HERE = Path(__file__).resolve().parent
+RECORDED = HERE / 'results.json'
+PAGE = HERE.parents[1] / 'Doc' / 'library' / 'packages.rst'
 
 OK, FAILED, CRASHED, BAD_EXIT, TIMEOUT = 'ok', 'failed', 'crashed', 'wrong exit status', 'timeout'
 
@@ -48,11 +50,11 @@ class Result:
 
 def run_scenario(python, package, scenario, *, seed=1, timeout=180):
     """Run a scenario of a package with the python; return its Result."""
-    job = {'group': package.group, 'check': package.check, 'imports': package.imports,
+    job = {'module': package.module, 'check': package.check, 'imports': package.imports,
            'scenario': dataclasses.asdict(scenario), 'seed': seed}
     with tempfile.TemporaryDirectory(prefix='packages-') as folder:
         # What it tells goes to a file, so that no process it leaves behind keeps a pipe open.
-        with (open(f'{folder}/told', 'w+b') as told, open(f'{folder}/output', 'w+b') as output):
+        with open(f'{folder}/told', 'w+b') as told, open(f'{folder}/output', 'w+b') as output:
             start = time.monotonic()
             process = subprocess.Popen(
                 [python, '-X', 'faulthandler', HERE / 'scenario.py', json.dumps(job), str(told.fileno())],
@@ -172,11 +174,14 @@ def parse(arguments):
     parser.add_argument('--venvs', type=Path, default=Path('build/packages'))
     parser.add_argument('--python', help='one that has all packages; no environments are made')
     parser.add_argument('--json', type=Path, help='results; those of other packages in it are kept')
-    parser.add_argument('--rst', type=Path, help='write the table of all results in the JSON')
+    parser.add_argument('--record', action='store_true',
+                        help='keep the results as those of the project, and write the documentation')
     parser.add_argument('--verbose', action='store_true')
     args = parser.parse_args(arguments)
     args.counts = sorted({int(count) for count in args.interpreters.split(',')})
     args.venvs = args.venvs.absolute()
+    if args.record:
+        args.json = RECORDED
     return parser, args
 
 
@@ -215,8 +220,8 @@ def main(arguments=None):
             in_order = {name: found[name] for name in packages if name in found}
             args.json.write_text(json.dumps({'python': sys.version.split()[0],
                                              'packages': in_order}, indent=1) + '\n')
-    if args.rst:
-        args.rst.write_text(table.table(json.loads(args.json.read_text())))
+    if args.record:
+        PAGE.write_text(table.table(json.loads(RECORDED.read_text())))
     if bad:
         print(f'other than packages.toml says: {", ".join(bad)}; logs are in {logs}')
     return 1 if bad else 0

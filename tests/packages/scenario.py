@@ -2,7 +2,7 @@
 
     python scenario.py JOB FD
 
-JOB is JSON: the package's group, check and imports, the scenario and a seed.  To FD goes a line
+JOB is JSON: the module and name of the package's check, its imports, the scenario and a seed.  To FD goes a line
 of JSON before each step, {"doing": STEP}, and for each exception {"failed": TRACEBACK, "when":
 STEP}.  The last step is 'exiting'; what the process does after that counts, too.
 """
@@ -44,11 +44,11 @@ class Run:
     def check_in_main(self):
         for name in self.job['imports']:
             importlib.import_module(name)
-        getattr(importlib.import_module(f'checks.{self.job["group"]}'), self.job['check'])()
+        getattr(importlib.import_module(self.job['module']), self.job['check'])()
 
     def check(self, interp):
         self.attempt('running', interp.exec,
-                     f'import checks.{self.job["group"]} as checks; checks.{self.job["check"]}()')
+                     f'import {self.job["module"]} as module; module.{self.job["check"]}()')
 
     def close(self, interp):
         self.attempt('closing', interp.close)

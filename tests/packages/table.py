@@ -6,7 +6,7 @@ HEAD = '''\
 Extension packages
 ==================
 
-.. Written by tests/packages/run.py; edits are lost.
+.. Written by tests/packages/run.py --record; edits are lost.
 
 Packages with compiled code, as they are on the package index, in interpreters of their own GIL.
 Each was tried with Python {python} in one, two and eight interpreters, one after the other and in
