@@ -193,7 +193,7 @@ def test_table_and_summary():
     assert r'Adds \`a\*\`' in page
     assert r'- crashed in 2 of 17: a\|b' in page
     assert page.count('- works\n') == 1
-    assert table.summary(entry) == 'works (17 scenarios)'
+    assert table.summary(entry) == 'works in 17'
     assert table.summary(entries['bad']) == 'crashed 2 of 17; 2 in turn: SIGSEGV when closing'
 
 

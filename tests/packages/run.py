@@ -139,14 +139,16 @@ class Venvs:
 def try_package(python, package, scenarios, args, logs):
     """Run all scenarios; return the package's entry of the JSON."""
     results = []
+    logs = logs / package.name
+    shutil.rmtree(logs, ignore_errors=True)
     for scenario in scenarios:
         for seed in range(args.seed, args.seed + args.repeat):
             result = run_scenario(python, package, scenario, seed=seed, timeout=args.timeout)
             if result.kind != OK:
-                name = f'{package.name}-{len(results)}.txt'
-                (logs / name).write_text(f'{package.pin}\n{scenario}\nseed {seed}\n'
-                                         f'{result.kind} when {result.doing}: {result.text}\n'
-                                         f'{result.output}')
+                logs.mkdir(parents=True, exist_ok=True)
+                (logs / f'{len(results)}.txt').write_text(
+                    f'{package.pin}\n{scenario}\nseed {seed}\n'
+                    f'{result.kind} when {result.doing}: {result.text}\n{result.output}')
             results.append((scenario, seed, result))
             if args.verbose:
                 print(f'  {scenario}: {result.kind} {result.text} ({result.seconds} s)', flush=True)
@@ -204,7 +206,6 @@ def main(arguments=None):
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     venvs = Venvs(args.venvs, packages)
     logs = args.venvs / 'logs'
-    logs.mkdir(parents=True, exist_ok=True)
     found = {}
     if args.json and args.json.exists():
         found = json.loads(args.json.read_text())['packages']

@@ -49,9 +49,9 @@ def last_line(text):
 
 
 def summary(entry):
-    """What became of a package, in one line."""
+    """What became of a package in how many scenarios, in one line."""
     if not entry['problems']:
-        return f'works ({entry["scenarios"]} scenarios)'
+        return f'works in {entry["scenarios"]}'
     kinds = Counter(problem['kind'] for problem in entry['problems'])
     counts = ', '.join(f'{kind} {count} of {entry["scenarios"]}' for kind, count in kinds.items())
     first = entry['problems'][0]

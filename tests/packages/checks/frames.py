@@ -43,24 +43,29 @@ def pyarrow():
 
 
 def polars():
-    """Lazy queries in its own threads, a join, a Python function over the rows"""
+    """Lazy queries in its own threads, which call Python functions; a join"""
     import polars as pl
     frame = pl.DataFrame({'k': ['a', 'b', 'a'], 'n': [1, 2, 3]})
     total = frame.lazy().group_by('k').agg(pl.col('n').sum()).sort('k').collect()
     assert total.rows() == [('a', 4), ('b', 2)]
     assert frame.join(pl.DataFrame({'k': ['b'], 'm': [9]}), on='k').rows() == [('b', 2, 9)]
-    assert frame['k'].map_elements(ord, return_dtype=pl.Int64).to_list() == [97, 98, 97]
+    query = frame.lazy().select(
+        pl.col('k').map_elements(ord, return_dtype=pl.Int64),
+        pl.col('n').map_batches(lambda column: column * 2, return_dtype=pl.Int64))
+    assert query.collect().rows() == [(97, 2), (98, 4), (97, 6)]
     assert pl.read_csv(frame.write_csv().encode()).equals(frame)
 
 
 def duckdb():
-    """SQL over tables, a Python function in SQL, an error"""
+    """SQL in its own threads, which call a Python function; an error"""
     import duckdb as ddb
     with ddb.connect(':memory:', config={'threads': 2}) as db:
         db.execute('CREATE TABLE t AS SELECT range AS n FROM range(10000)')
         assert db.execute('SELECT sum(n), count(*) FROM t').fetchall() == [(49_995_000, 10_000)]
         db.create_function('twice', lambda n: 2 * n, ['BIGINT'], 'BIGINT')
-        assert db.execute('SELECT sum(twice(n)) FROM t WHERE n < 10').fetchall() == [(90,)]
+        # Of more rows than one thread is given.
+        db.execute('CREATE TABLE long AS SELECT range % 10 AS n FROM range(130000)')
+        assert db.execute('SELECT sum(twice(n)) FROM long').fetchall() == [(1_170_000,)]
         try:
             db.execute('SELECT absent FROM t')
         except ddb.BinderException:

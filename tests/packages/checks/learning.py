@@ -66,12 +66,22 @@ def lightgbm():
 
 
 def onnxruntime():
-    """Runs a model that adds two arrays"""
+    """Runs a model that adds two arrays; one of its threads calls back"""
+    import threading
     import numpy as np
     import onnxruntime as ort
     session = ort.InferenceSession(_adder(), providers=['CPUExecutionProvider'])
     a, b = np.arange(3, dtype='f4'), np.ones(3, 'f4')
     assert session.run(None, {'a': a, 'b': b})[0].tolist() == [1, 2, 3]
+    results, done = [], threading.Event()
+
+    def finished(found, tag, error):
+        results.extend([found[0].tolist(), tag, error])
+        done.set()
+
+    session.run_async(None, {'a': a, 'b': b}, finished, 'spam')
+    done.wait()
+    assert results == [[1, 2, 3], 'spam', '']
 
 
 def _adder():
