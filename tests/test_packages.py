@@ -192,9 +192,9 @@ def test_table_and_summary():
     assert '2 packages were tried; 1 work.' in page
     assert r'Adds \`a\*\`' in page
     assert r'- crashed in 2 of 17: a\|b' in page
-    assert page.count('- works\n') == 1
+    assert page.count('- works in 17\n') == 1
     assert table.summary(entry) == 'works in 17'
-    assert table.summary(entries['bad']) == 'crashed 2 of 17; 2 in turn: SIGSEGV when closing'
+    assert table.summary(entries['bad']) == 'crashed in 2 of 17; 2 in turn: SIGSEGV when closing'
 
 
 @pytest.mark.parametrize('text, line', [

@@ -9,11 +9,10 @@ Extension packages
 .. Written by tests/packages/run.py --record; edits are lost.
 
 Packages with compiled code, as they are on the package index, in interpreters of their own GIL.
-Each was tried with Python {python} in one, two and eight interpreters, one after the other and in
-parallel threads, which were closed at once, in the order of creation, in reverse, in random
-order, or by the exit of the process, while the main interpreter used the package before, after
-or never.  Every scenario ran in a process of its own.  *Works* means that in all of them
-everything worked, the exit included.
+Each was tried with Python {python} in several scenarios: they differ in how many interpreters there
+are, whether these work in turn or in parallel threads, in which order they are closed, and when
+the main interpreter uses the package.  Every scenario ran in a process of its own.  *Works*
+means that in all of them everything worked, the exit of the process included.
 
 {total} packages were tried; {good} work.
 '''
@@ -29,7 +28,7 @@ GROUP = '''
    * - package
      - version
      - what was tried
-     - result
+     - result, of how many scenarios
 '''
 
 ROW = '''\
@@ -50,20 +49,22 @@ def last_line(text):
 
 def summary(entry):
     """What became of a package in how many scenarios, in one line."""
-    if not entry['problems']:
-        return f'works in {entry["scenarios"]}'
+    text = _counts(entry)
+    if entry['problems']:
+        first = entry['problems'][0]
+        text += f'; {first["scenario"]}: {first["text"]} when {first["doing"]}'
+    return text
+
+
+def _counts(entry):
+    """How many scenarios ended in what."""
     kinds = Counter(problem['kind'] for problem in entry['problems'])
-    counts = ', '.join(f'{kind} {count} of {entry["scenarios"]}' for kind, count in kinds.items())
-    first = entry['problems'][0]
-    return f'{counts}; {first["scenario"]}: {first["text"]} when {first["doing"]}'
+    return (', '.join(f'{kind} in {count} of {entry["scenarios"]}' for kind, count in kinds.items())
+            or f'works in {entry["scenarios"]}')
 
 
 def _result(entry):
-    if entry['problems']:
-        kinds = Counter(problem['kind'] for problem in entry['problems'])
-        text = ', '.join(f'{kind} in {count} of {entry["scenarios"]}' for kind, count in kinds.items())
-    else:
-        text = 'works'
+    text = _counts(entry)
     return _escape(f'{text}: {entry["reason"]}' if entry['reason'] else text)
 
 
