@@ -9,6 +9,7 @@ DESTDIR =
 JOBS =
 REGRTEST_ARGS =
 PYTEST_ARGS =
+PACKAGES_ARGS =
 
 PYTHON3 = python3
 OPTIONS = --build '$(BUILD)' --variant '$(VARIANT)' \
@@ -31,6 +32,11 @@ test: ## our tests: the stdlib test package, then pytest
 	@$(call TOOL,venv)
 	@$(RUN) {python} -W error -bb -m test -j2 -W test_subinterpreters
 	@$(RUN) {venv}/bin/python -m pytest tests $(PYTEST_ARGS)
+
+.PHONY: test-packages
+test-packages: all ## a hundred packages with compiled code in interpreters (PACKAGES_ARGS=)
+	@$(RUN) {python} tests/packages/run.py --venvs '$(BUILD)/packages/$(VARIANT)' \
+		--json '$(BUILD)/packages/$(VARIANT)/results.json' $(PACKAGES_ARGS)
 
 .PHONY: model
 model: ## the whole models of channels and locks (needs spin)
