@@ -246,6 +246,14 @@ _PyElfImage_CallsPython(const _PyElfImage *image)
 }
 
 
+bool
+_PyElfImage_HasTextRelocations(const _PyElfImage *image)
+{
+    return dynamic(image, DT_TEXTREL, 0) != NULL
+           || (dynamic_value(image, DT_FLAGS) & DF_TEXTREL) != 0;
+}
+
+
 /* --- changing ------------------------------------------------------------- */
 
 /* Linkers let a string be the end of a longer one: is the string at start, or one that it
@@ -275,6 +283,30 @@ is_used_by_others(const _PyElfImage *image, size_t start, size_t end)
     return false;
 }
 
+/* The versions of symbols are listed by the name of the library that they come from, which
+   must be the very string by which that is needed. */
+static bool
+versions_name_it_apart(const _PyElfImage *image, size_t start)
+{
+    uint64_t address = dynamic_value(image, DT_VERNEED);
+    for (uint64_t n = dynamic_value(image, DT_VERNEEDNUM); n > 0; n--) {
+        const ElfW(Verneed) *entry = at_address(image, address, sizeof(*entry), 4);
+        if (entry == NULL) {
+            break;
+        }
+        if (entry->vn_file != start && entry->vn_file < image->strings_size
+            && strcmp(image->strings + entry->vn_file, image->strings + start) == 0)
+        {
+            return true;
+        }
+        if (entry->vn_next == 0) {
+            break;
+        }
+        address += entry->vn_next;
+    }
+    return false;
+}
+
 static void
 note_change(_PyElfImage *image, const void *start, size_t size)
 {
@@ -291,6 +323,9 @@ _PyElfImage_Rename(_PyElfImage *image, const char *old_name, const char *new_nam
     assert(strlen(new_name) == length);
     if (is_used_by_others(image, start, start + length)) {
         return "its name is part of another name";
+    }
+    if (versions_name_it_apart(image, start)) {
+        return "its name is there twice";
     }
     memcpy(image->strings + start, new_name, length);
     note_change(image, image->strings + start, length);

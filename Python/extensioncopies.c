@@ -22,6 +22,9 @@
 #include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "osdefs.h"               // SEP
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
+#include "pycore_tstate.h"        // struct _PyThreadStateVisit
+
+#include <sys/stat.h>
 
 static _Py_thread_local bool loads_original;
 
@@ -48,29 +51,34 @@ _PyExtensionCopies_GetPrefix(PyInterpreterState *interp,
 }
 
 /* The standard library's own shared objects are in the last of the folders that the
-   interpreter searched before site added any. */
+   interpreter searched before site added any.  It may be spelled in another way. */
 static int
 is_of_the_stdlib(PyInterpreterState *interp, PyObject *filename)
 {
     const PyWideStringList *paths =
         &_PyInterpreterState_GetConfig(interp)->module_search_paths;
-    if (paths->length == 0) {
-        return 0;
+    Py_ssize_t length = PyUnicode_FindChar(filename, SEP, 0, PyUnicode_GET_LENGTH(filename),
+                                           -1);
+    if (paths->length == 0 || length < 0) {
+        return length < -1 ? -1 : 0;
     }
-    PyObject *folder = PyUnicode_FromWideChar(paths->items[paths->length - 1], -1);
-    if (folder == NULL) {
-        return -1;
-    }
-    Py_ssize_t length = PyUnicode_GET_LENGTH(folder);
-    int result = 0;
-    if (PyUnicode_GET_LENGTH(filename) > length
-        && PyUnicode_READ_CHAR(filename, length) == SEP
-        && PyUnicode_FindChar(filename, SEP, length + 1, PyUnicode_GET_LENGTH(filename),
-                              1) == -1)
+    int result = -1;
+    PyObject *stdlib = PyUnicode_FromWideChar(paths->items[paths->length - 1], -1);
+    PyObject *folder = PyUnicode_Substring(filename, 0, length);
+    PyObject *stdlib_encoded = NULL, *folder_encoded = NULL;
+    if (stdlib != NULL && folder != NULL
+        && (stdlib_encoded = PyUnicode_EncodeFSDefault(stdlib)) != NULL
+        && (folder_encoded = PyUnicode_EncodeFSDefault(folder)) != NULL)
     {
-        result = (int)PyUnicode_Tailmatch(filename, folder, 0, length, -1);
+        struct stat one, other;
+        result = stat(PyBytes_AS_STRING(stdlib_encoded), &one) == 0
+                 && stat(PyBytes_AS_STRING(folder_encoded), &other) == 0
+                 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
     }
-    Py_DECREF(folder);
+    Py_XDECREF(stdlib);
+    Py_XDECREF(folder);
+    Py_XDECREF(stdlib_encoded);
+    Py_XDECREF(folder_encoded);
     return result;
 }
 
@@ -109,14 +117,20 @@ struct owner {
     int64_t id;
     uint32_t visitors;              /* threads between Visit() and Leave() */
     uint32_t is_shut;               /* 0 or 1: no visitors are let in; waited for */
+    struct exit_function *exit_functions;   /* the last one first */
+};
+
+/* What a copy gave to Py_AtExit(). */
+struct exit_function {
+    struct exit_function *next;
+    void (*function)(void);
 };
 
 struct copy {
     struct copy *next;              /* the one loaded before it */
     struct owner *owner;
     char *path;                     /* of the original */
-    dev_t device;
-    ino_t inode;
+    struct stat status;             /* of that, which tells it from others */
     char *soname;                   /* the name others need it by, or NULL */
     void *handle;
     uintptr_t start, end;           /* where it is */
@@ -152,6 +166,18 @@ fail(struct problem *problem, const char *path, const char *what)
 
 
 /* --- finding libraries ---------------------------------------------------- */
+
+/* The number of a file that was removed may be another's. */
+static bool
+is_same_file(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino
+           && one->st_size == other->st_size
+           && one->st_mtim.tv_sec == other->st_mtim.tv_sec
+           && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
+           && one->st_ctim.tv_sec == other->st_ctim.tv_sec
+           && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
+}
 
 /* A file, and whose dependency it is. */
 struct library {
@@ -223,22 +249,62 @@ open_needed(const struct library *library, size_t i, struct library *needed,
     return _PyElfImage_Open(&needed->image, path) == NULL;
 }
 
-/* Does the library call Python, or one that it needs? */
-static bool
-calls_python(const struct library *library)
+/* What was found out about libraries, while one module is loaded. */
+struct seen {
+    struct seen *next;
+    struct stat status;
+    bool calls_python;
+    bool is_open;                   /* it, and what it needs */
+};
+
+static struct seen *
+find_seen(struct seen *seen, const struct library *library)
 {
-    bool result = _PyElfImage_CallsPython(&library->image);
-    for (size_t i = 0; !result; i++) {
+    while (seen != NULL && !is_same_file(&seen->status, &library->image.status)) {
+        seen = seen->next;
+    }
+    return seen;
+}
+
+/* Is it one of those that need it? */
+static bool
+needs_itself(const struct library *library)
+{
+    const struct library *other = library->needed_by;
+    while (other != NULL && !is_same_file(&other->image.status, &library->image.status)) {
+        other = other->needed_by;
+    }
+    return other != NULL;
+}
+
+/* Does the library call Python, or one that it needs?  Returns -1 if out of memory. */
+static int
+calls_python(const struct library *library, struct seen **all_seen)
+{
+    struct seen *seen = find_seen(*all_seen, library);
+    if (seen != NULL) {
+        return seen->calls_python;
+    }
+    int result = _PyElfImage_CallsPython(&library->image);
+    for (size_t i = 0; result == 0; i++) {
         char path[PATH_MAX];
         struct library needed;
         if (_PyElfImage_String(&library->image, DT_NEEDED, i) == NULL) {
             break;
         }
         if (open_needed(library, i, &needed, path)) {
-            result = calls_python(&needed);
+            result = needs_itself(&needed) ? 0 : calls_python(&needed, all_seen);
             _PyElfImage_Close(&needed.image);
         }
     }
+    seen = result >= 0 ? PyMem_RawCalloc(1, sizeof(*seen)) : NULL;
+    if (seen == NULL) {
+        return -1;
+    }
+    *seen = (struct seen){
+        .next = *all_seen, .status = library->image.status, .calls_python = result,
+    };
+    *all_seen = seen;
     return result;
 }
 
@@ -256,14 +322,31 @@ find_owner(PyInterpreterState *interp)
     return owner;
 }
 
+static struct owner *
+find_or_add_owner(PyInterpreterState *interp)
+{
+    struct owner *added = PyMem_RawCalloc(1, sizeof(*added));
+    PyMutex_Lock(&copies.mutex);
+    struct owner *owner = find_owner(interp);
+    if (owner == NULL && added != NULL) {
+        *added = (struct owner){
+            .next = copies.owners, .interp = interp, .id = PyInterpreterState_GetID(interp),
+        };
+        copies.owners = owner = added;
+        added = NULL;
+    }
+    PyMutex_Unlock(&copies.mutex);
+    PyMem_RawFree(added);
+    return owner;
+}
+
 static struct copy *
 find_copy(const struct owner *owner, const struct stat *status)
 {
     PyMutex_Lock(&copies.mutex);
     struct copy *copy = copies.copies;
     while (copy != NULL
-           && !(copy->owner == owner && copy->device == status->st_dev
-                && copy->inode == status->st_ino))
+           && !(copy->owner == owner && is_same_file(&copy->status, status)))
     {
         copy = copy->next;
     }
@@ -336,6 +419,23 @@ spell(char *path, size_t size, int fd, unsigned long number)
     snprintf(path + length, size - length, "/%d", fd);
 }
 
+/* Does another segment have some of the file's pages from start to end? */
+static bool
+is_of_others(const _PyElfImage *image, const ElfW(Phdr) *segment, size_t start, size_t end,
+             size_t page)
+{
+    for (size_t i = 0; i < image->nsegments; i++) {
+        const ElfW(Phdr) *other = &image->segments[i];
+        if (other->p_type == PT_LOAD && other != segment
+            && other->p_offset / page * page < end
+            && other->p_offset + other->p_filesz > start)
+        {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Map the original over the pages from start to end of a copy's file, which are loaded
    with a segment, and give up those of the copy.  Failure only costs memory. */
 static size_t
@@ -345,7 +445,7 @@ share_pages(const _PyElfImage *image, int fd, uintptr_t base, const ElfW(Phdr) *
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     start = (start + page - 1) / page * page;
     end = end / page * page;
-    if (start >= end) {
+    if (start >= end || is_of_others(image, segment, start, end, page)) {
         return 0;
     }
     size_t size = end - start;
@@ -377,12 +477,12 @@ share_text(const _PyElfImage *image, int fd, uintptr_t base)
             continue;
         }
         own += segment->p_memsz;
-        if (!(segment->p_flags & PF_W)) {
+        if (!(segment->p_flags & PF_W) && !_PyElfImage_HasTextRelocations(image)) {
             size_t start = segment->p_offset, end = start + segment->p_filesz;
-            own -= share_pages(image, fd, base, segment, start,
-                               Py_MIN(end, image->changed_start));
-            own -= share_pages(image, fd, base, segment, Py_MAX(start, image->changed_end),
-                               end);
+            size_t changed = Py_MIN(Py_MAX(start, image->changed_start), end);
+            own -= share_pages(image, fd, base, segment, start, changed);
+            own -= share_pages(image, fd, base, segment,
+                               Py_MAX(changed, image->changed_end), end);
         }
     }
     return own;
@@ -446,13 +546,31 @@ load_file(const struct library *library, int fd, const char *path, int flags,
         return fail(problem, library->path, "");
     }
     void *handle = dlopen(path, flags);
-    struct link_map *map;
-    if (handle == NULL || dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0) {
+    if (handle == NULL) {
         return fail(problem, library->path, dlerror());
+    }
+    struct link_map *map;
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0) {
+        fail(problem, library->path, dlerror());
+        dlclose(handle);
+        return NULL;
     }
     copy->base = map->l_addr;
     copy->own_size = share_text(&library->image, fd, copy->base);
     return handle;
+}
+
+/* Is it for want of a permission, or of memory files, that a copy could not be loaded? */
+static bool
+may_be_forbidden(const struct problem *problem)
+{
+    static const int errors[] = {EPERM, EACCES, ENOSYS, EFBIG, ENOSPC, ENOENT, EMFILE};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(errors); i++) {
+        if (strstr(problem->text, strerror(errors[i])) != NULL) {
+            return true;
+        }
+    }
+    return strstr(problem->text, "failed to map segment") != NULL;
 }
 
 /* Some systems forbid to execute files in memory, others those in temporary directories. */
@@ -472,6 +590,9 @@ load_image(const struct library *library, int flags, struct copy *copy,
     }
     else {
         fail(problem, library->path, "");
+    }
+    if (handle != NULL || !may_be_forbidden(problem)) {
+        return handle;
     }
     const char *parents[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
     for (size_t i = 0; handle == NULL && i < Py_ARRAY_LENGTH(parents); i++) {
@@ -496,18 +617,37 @@ load_image(const struct library *library, int flags, struct copy *copy,
     return handle;
 }
 
+/* What the loader gives to all constructors: what main() gets. */
+typedef void (*constructor)(int, char **, char **);
+static struct {
+    int count;
+    char **arguments;
+    char **environment;
+} at_start;
+
+__attribute__((constructor)) static void
+keep_arguments(int count, char **arguments, char **environment)
+{
+    at_start.count = count;
+    at_start.arguments = arguments;
+    at_start.environment = environment;
+}
+
+static void
+call_constructor(constructor function)
+{
+    function(at_start.count, at_start.arguments, at_start.environment);
+}
+
 static void
 call_constructors(const struct copy *copy)
 {
-    typedef void (*constructor)(int, char **, char **);
-    extern char **environ;
-    static char *no_arguments[] = {NULL};
     if (copy->hooks.init != 0) {
-        ((constructor)(copy->base + copy->hooks.init))(0, no_arguments, environ);
+        call_constructor((constructor)(copy->base + copy->hooks.init));
     }
     constructor *functions = (constructor *)(copy->base + copy->hooks.init_array);
     for (size_t i = 0; i < copy->hooks.init_count; i++) {
-        functions[i](0, no_arguments, environ);
+        call_constructor(functions[i]);
     }
 }
 
@@ -524,61 +664,97 @@ call_destructors(const struct copy *copy)
     }
 }
 
-static struct copy *load_copy(struct owner *owner, struct library *library, int flags,
-                              struct problem *problem);
+/* One import of a module. */
+struct loading {
+    struct owner *owner;            /* for whom */
+    int flags;                      /* of dlopen() */
+    struct seen *seen;
+    struct problem problem;
+};
+
+static struct copy *load_copy(struct loading *loading, struct library *library);
+static int load_needed(struct loading *loading, struct library *library);
+
+/* Load the copy of a library that calls Python, and let the one that needs it know it by its
+   name.  Returns -1 on failure. */
+static int
+load_needed_copy(struct loading *loading, struct library *library, const char *name,
+                 struct library *needed)
+{
+    struct problem *problem = &loading->problem;
+    if (needs_itself(needed)) {
+        fail(problem, needed->path, "a library that it needs needs it");
+        return -1;
+    }
+    struct copy *copy = load_copy(loading, needed);
+    if (copy == NULL) {
+        return -1;
+    }
+    const char *wrong = copy->soname == NULL || strlen(copy->soname) != strlen(name)
+        ? "a library that needs it calls it by another name"
+        : _PyElfImage_Rename(&library->image, name, copy->soname);
+    if (wrong != NULL) {
+        fail(problem, needed->path, wrong);
+        return -1;
+    }
+    return 0;
+}
+
+/* Open a library that is not copied, after those that it needs.  If that fails the loader
+   may know better, and says so if it does not. */
+static int
+open_original(struct loading *loading, struct library *library)
+{
+    struct seen *seen = find_seen(loading->seen, library);
+    if (seen->is_open || needs_itself(library)) {
+        return 0;
+    }
+    if (load_needed(loading, library) < 0) {
+        return -1;
+    }
+    (void)dlopen(library->path, RTLD_LAZY | RTLD_LOCAL);
+    seen->is_open = true;
+    return 0;
+}
 
 /* Open the libraries that the image needs, as far as they come with it: copies of those
    that call Python, by whose names they go in the image then, else the originals.
    Returns -1 on failure. */
 static int
-load_needed(struct owner *owner, struct library *library, int flags, struct problem *problem)
+load_needed(struct loading *loading, struct library *library)
 {
     const char *name;
-    for (size_t i = 0; (name = _PyElfImage_String(&library->image, DT_NEEDED, i)); i++) {
+    int result = 0;
+    for (size_t i = 0;
+         result == 0 && (name = _PyElfImage_String(&library->image, DT_NEEDED, i)); i++)
+    {
         char path[PATH_MAX];
         struct library needed;
-        if (!open_needed(library, i, &needed, path)) {
-            continue;
-        }
-        int result = 0;
-        if (calls_python(&needed)) {
-            struct copy *copy = load_copy(owner, &needed, flags, problem);
-            const char *wrong = copy == NULL ? problem->text
-                : copy->soname == NULL || strlen(copy->soname) != strlen(name)
-                ? "a library that needs it calls it by another name"
-                : _PyElfImage_Rename(&library->image, name, copy->soname);
-            if (wrong != NULL) {
-                result = -1;
-                if (copy != NULL) {
-                    fail(problem, path, wrong);
-                }
+        if (open_needed(library, i, &needed, path)) {
+            int calls = calls_python(&needed, &loading->seen);
+            if (calls < 0) {
+                fail(&loading->problem, path, "out of memory");
             }
-        }
-        else {
-            result = load_needed(owner, &needed, flags, problem);
-            if (result == 0 && dlopen(path, RTLD_LAZY | RTLD_LOCAL) == NULL) {
-                fail(problem, path, dlerror());
-                result = -1;
-            }
-        }
-        _PyElfImage_Close(&needed.image);
-        if (result < 0) {
-            return -1;
+            result = calls < 0 ? -1
+                     : calls ? load_needed_copy(loading, library, name, &needed)
+                     : open_original(loading, &needed);
+            _PyElfImage_Close(&needed.image);
         }
     }
-    return 0;
+    return result;
 }
 
 /* The interpreter's copy of the library, a new one or what it has already. */
 static struct copy *
-load_copy(struct owner *owner, struct library *library, int flags, struct problem *problem)
+load_copy(struct loading *loading, struct library *library)
 {
     _PyElfImage *image = &library->image;
-    struct copy *copy = find_copy(owner, &image->status);
+    struct problem *problem = &loading->problem;
+    struct copy *copy = find_copy(loading->owner, &image->status);
     if (copy != NULL) {
         return copy;
     }
-    if (load_needed(owner, library, flags, problem) < 0) {
+    if (load_needed(loading, library) < 0) {
         return NULL;
     }
     copy = PyMem_RawCalloc(1, sizeof(*copy));
@@ -606,17 +782,17 @@ load_copy(struct owner *owner, struct library *library, int flags, struct proble
     copy->hooks = _PyElfImage_TakeHooks(image);
     _PyElfImage_UnshareSymbols(image);
 
-    copy->handle = load_image(library, flags, copy, problem);
+    copy->handle = load_image(library, loading->flags, copy, problem);
     if (copy->handle == NULL) {
         goto error;
     }
-    copy->owner = owner;
-    copy->device = image->status.st_dev;
-    copy->inode = image->status.st_ino;
-    copy->start = copy->base;
+    copy->owner = loading->owner;
+    copy->status = image->status;
+    copy->start = UINTPTR_MAX;
     for (size_t i = 0; i < image->nsegments; i++) {
         const ElfW(Phdr) *segment = &image->segments[i];
         if (segment->p_type == PT_LOAD) {
+            copy->start = Py_MIN(copy->start, copy->base + segment->p_vaddr);
             copy->end = Py_MAX(copy->end, copy->base + segment->p_vaddr + segment->p_memsz);
         }
     }
@@ -632,24 +808,6 @@ error:
     PyMem_RawFree(copy->soname);
     PyMem_RawFree(copy);
     return NULL;
-}
-
-static struct owner *
-find_or_add_owner(PyInterpreterState *interp)
-{
-    struct owner *added = PyMem_RawCalloc(1, sizeof(*added));
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    if (owner == NULL && added != NULL) {
-        *added = (struct owner){
-            .next = copies.owners, .interp = interp, .id = PyInterpreterState_GetID(interp),
-        };
-        copies.owners = owner = added;
-        added = NULL;
-    }
-    PyMutex_Unlock(&copies.mutex);
-    PyMem_RawFree(added);
-    return owner;
 }
 
 /* Why modules of that name are not copied, or NULL. */
@@ -698,19 +856,25 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
     }
     PyInterpreterState *interp = _PyInterpreterState_GET();
     struct library library = {.path = path};
-    struct problem problem;
+    struct loading loading = {
+        .owner = find_or_add_owner(interp),
+        /* What others would bind to is never one interpreter's. */
+        .flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL,
+    };
     struct copy *copy = NULL;
-    const char *wrong = _PyElfImage_Open(&library.image, path);
+    const char *wrong = loading.owner == NULL ? "out of memory"
+                        : _PyElfImage_Open(&library.image, path);
     if (wrong != NULL) {
-        fail(&problem, path, wrong);
+        fail(&loading.problem, path, wrong);
     }
     else {
-        /* What others would bind to is never one interpreter's. */
-        int flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL;
-        struct owner *owner = find_or_add_owner(interp);
-        copy = owner != NULL ? load_copy(owner, &library, flags, &problem)
-                             : fail(&problem, path, "out of memory");
+        copy = load_copy(&loading, &library);
         _PyElfImage_Close(&library.image);
+    }
+    while (loading.seen != NULL) {
+        struct seen *seen = loading.seen;
+        loading.seen = seen->next;
+        PyMem_RawFree(seen);
     }
     if (copy != NULL) {
         char function[258];
@@ -718,35 +882,31 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
                       PyBytes_AS_STRING(info->name_encoded));
         return (dl_funcptr)dlsym(copy->handle, function);
     }
-    return raise_import_error(info, PyUnicode_DecodeLocale(problem.text, "surrogateescape"));
+    return raise_import_error(info, PyUnicode_DecodeLocale(loading.problem.text,
+                                                            "surrogateescape"));
 }
 
 
 /* --- visitors ------------------------------------------------------------- */
 
-/* The lock is held. */
+/* Copies are never removed, so no lock is needed. */
 static struct owner *
 owner_at(const void *address)
 {
-    for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
-        if ((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end) {
-            return copy->owner;
-        }
+    struct copy *copy = _Py_atomic_load_ptr_acquire(&copies.copies);
+    while (copy != NULL
+           && !((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end))
+    {
+        copy = copy->next;
     }
-    return NULL;
+    return copy != NULL ? copy->owner : NULL;
 }
 
 PyInterpreterState *
 _PyExtensionCopies_Owner(const void *caller)
 {
-    if (_Py_atomic_load_ptr_acquire(&copies.copies) == NULL) {
-        return NULL;
-    }
-    PyMutex_Lock(&copies.mutex);
     struct owner *owner = owner_at(caller);
-    PyInterpreterState *interp = owner != NULL ? owner->interp : NULL;
-    PyMutex_Unlock(&copies.mutex);
-    return interp;
+    return owner != NULL ? _Py_atomic_load_ptr(&owner->interp) : NULL;
 }
 
 static void
@@ -755,24 +915,41 @@ wait_while(uint32_t *value, uint32_t expected)
     (void)_PyParkingLot_Park(value, &expected, sizeof(expected), -1, NULL, /*detach=*/1);
 }
 
+/* Did the thread come from a visit to the interpreter to where it is now? */
+static bool
+is_visitor_already(PyThreadState *tstate, int64_t id)
+{
+    while (tstate != NULL) {
+        const struct _PyThreadStateVisit *visit = &((_PyThreadStateImpl *)tstate)->visit;
+        tstate = visit->active ? visit->before : NULL;
+        if (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 PyInterpreterState *
 _PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
 {
-    if (_Py_atomic_load_ptr_acquire(&copies.copies) == NULL) {
+    struct owner *owner = owner_at(caller);
+    /* While an interpreter ends its own thread may still call the copies' code. */
+    if (owner == NULL
+        || (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == owner->id))
+    {
         return NULL;
     }
+    bool returns = is_visitor_already(tstate, owner->id);
     for (;;) {
         PyMutex_Lock(&copies.mutex);
-        struct owner *owner = owner_at(caller);
-        PyInterpreterState *interp = owner != NULL ? owner->interp : NULL;
-        int visits = interp != NULL && (tstate == NULL || tstate->interp != interp);
-        int waits = owner != NULL && (interp == NULL || (visits && owner->is_shut));
-        if (visits && !waits) {
-            _Py_atomic_add_uint32(&owner->visitors, 1);
+        PyInterpreterState *interp = owner->interp;
+        bool enters = interp != NULL && (!owner->is_shut || returns);
+        if (enters) {
+            (void)_Py_atomic_add_uint32(&owner->visitors, 1);
         }
         PyMutex_Unlock(&copies.mutex);
-        if (!waits) {
-            return visits ? interp : NULL;
+        if (enters) {
+            return interp;
         }
         wait_while(&owner->is_shut, 1);
     }
@@ -802,12 +979,15 @@ count_visitors(PyInterpreterState *interp, uint32_t *visitors)
 uint32_t
 _PyExtensionCopies_ShutOut(PyInterpreterState *interp)
 {
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    if (owner != NULL) {
-        _Py_atomic_store_uint32(&owner->is_shut, 1);
+    /* One that has no copies yet may load some while it ends. */
+    struct owner *owner = _PyExtensionCopies_Enabled(interp) ? find_or_add_owner(interp)
+                                                             : NULL;
+    if (owner == NULL) {
+        return 0;
     }
-    uint32_t visitors = owner != NULL ? owner->visitors : 0;
+    PyMutex_Lock(&copies.mutex);
+    _Py_atomic_store_uint32(&owner->is_shut, 1);
+    uint32_t visitors = owner->visitors;
     PyMutex_Unlock(&copies.mutex);
     return visitors;
 }
@@ -839,6 +1019,43 @@ _PyExtensionCopies_LetIn(PyInterpreterState *interp)
 
 /* --- the end of an interpreter -------------------------------------------- */
 
+int
+_PyExtensionCopies_AtExit(void (*function)(void))
+{
+    struct owner *owner = owner_at((const void *)(uintptr_t)function);
+    if (owner == NULL) {
+        return 0;
+    }
+    struct exit_function *added = PyMem_RawMalloc(sizeof(*added));
+    if (added == NULL) {
+        return -1;
+    }
+    added->function = function;
+    PyMutex_Lock(&copies.mutex);
+    added->next = owner->exit_functions;
+    owner->exit_functions = added;
+    PyMutex_Unlock(&copies.mutex);
+    return 1;
+}
+
+static void
+call_exit_functions(struct owner *owner)
+{
+    for (;;) {
+        PyMutex_Lock(&copies.mutex);
+        struct exit_function *last = owner->exit_functions;
+        if (last != NULL) {
+            owner->exit_functions = last->next;
+        }
+        PyMutex_Unlock(&copies.mutex);
+        if (last == NULL) {
+            return;
+        }
+        last->function();
+        PyMem_RawFree(last);
+    }
+}
+
 void
 _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
@@ -849,15 +1066,40 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
     if (owner == NULL) {
         return;
     }
+    call_exit_functions(owner);
+    bool has_copies = false;
     /* Those that are loaded meanwhile are other interpreters'. */
     for (; copy != NULL; copy = copy->next) {
         if (copy->owner == owner) {
+            has_copies = true;
             call_destructors(copy);
         }
     }
     PyMutex_Lock(&copies.mutex);
-    owner->interp = NULL;
+    _Py_atomic_store_uint32(&owner->is_shut, 1);
+    _Py_atomic_store_ptr(&owner->interp, NULL);
+    if (!has_copies) {
+        struct owner **link = &copies.owners;
+        while (*link != owner) {
+            link = &(*link)->next;
+        }
+        *link = owner->next;
+    }
     PyMutex_Unlock(&copies.mutex);
+    if (!has_copies) {
+        PyMem_RawFree(owner);
+    }
+}
+
+void
+_PyExtensionCopies_AfterFork(void)
+{
+    _PyMutex_at_fork_reinit(&copies.mutex);
+    for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
+        owner->interp = NULL;
+        owner->visitors = 0;
+        owner->is_shut = 1;
+    }
 }
 
 _PyExtensionCopies_Info *
@@ -943,6 +1185,17 @@ _PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
 
 void
 _PyExtensionCopies_LetIn(PyInterpreterState *interp)
+{
+}
+
+int
+_PyExtensionCopies_AtExit(void (*function)(void))
+{
+    return 0;
+}
+
+void
+_PyExtensionCopies_AfterFork(void)
 {
 }
 

@@ -61,6 +61,9 @@ extern const char *_PyElfImage_String(const _PyElfImage *image, ElfW(Sxword) tag
 /* Does it use a symbol of Python's that another library has to define? */
 extern bool _PyElfImage_CallsPython(const _PyElfImage *image);
 
+/* Is it written to where it says that it is not, to be relocated? */
+extern bool _PyElfImage_HasTextRelocations(const _PyElfImage *image);
+
 /* Put new_name, which is as long, in the place of a string that String() gave.  Returns
    NULL, or why that is not possible. */
 extern const char *_PyElfImage_Rename(_PyElfImage *image, const char *old_name,

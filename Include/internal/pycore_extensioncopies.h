@@ -53,7 +53,11 @@ extern int _PyExtensionCopies_InitPath(PyObject *filename, PyObject **path);
 extern dl_funcptr _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info,
                                           const char *path);
 
-/* Run the destructors of the current interpreter's copies.  Needs the GIL, and that no
+/* For Py_AtExit(): a function of a copy is called when its interpreter ends.  Returns 1, or 0
+   if it is not of a copy, or -1 if there is no memory. */
+extern int _PyExtensionCopies_AtExit(void (*function)(void));
+
+/* Run the exit functions and the destructors of the current interpreter's copies.  Needs the GIL, and that no
    other thread is in the interpreter. */
 extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);
 
@@ -72,9 +76,9 @@ extern PyInterpreterState *_PyExtensionCopies_Owner(const void *caller);
    whose copy it is.  Visit() is for PyGILState_Ensure(): it gives the interpreter in whose
    copy the caller is, unless tstate, the last one of this thread or NULL, is of that
    already; else NULL.  The interpreter does not end before Leave().  If it is being ended,
-   the thread waits until it is clear whether that succeeds, and if it does, for ever, as
-   its caller can neither go on without Python nor be unwound.  Any thread may call it, but
-   none that holds the GIL of that interpreter. */
+   and the thread is not in a visit to it, the thread waits until it is clear whether that
+   succeeds, and if it does, for ever, as its caller can neither go on without Python nor be
+   unwound.  Any thread may call it. */
 extern PyInterpreterState *_PyExtensionCopies_Visit(PyThreadState *tstate,
                                                     const void *caller);
 extern void _PyExtensionCopies_Leave(PyInterpreterState *interp);
@@ -85,6 +89,9 @@ extern void _PyExtensionCopies_Leave(PyInterpreterState *interp);
 extern uint32_t _PyExtensionCopies_ShutOut(PyInterpreterState *interp);
 extern void _PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp);
 extern void _PyExtensionCopies_LetIn(PyInterpreterState *interp);
+
+/* In the child of a fork, where no other interpreters exist any more. */
+extern void _PyExtensionCopies_AfterFork(void);
 
 /* What is known of a copy.  path is never freed. */
 typedef struct {

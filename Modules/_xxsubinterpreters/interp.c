@@ -677,20 +677,6 @@ stop_waits(struct entry *e)
     _PyWaiter_Break(&e->stopping);
 }
 
-/* Let no native threads call back into the interpreter any more.  If `wait`, wait
-   for those that are in it; otherwise return false if there are any. */
-static int
-shut_out_visitors(struct entry *e, int wait)
-{
-    uint32_t visitors = _PyExtensionCopies_ShutOut(e->interp);
-    if (visitors > 0 && wait) {
-        stop_waits(e);
-        _PyExtensionCopies_WaitForVisitors(e->interp);
-        _Py_atomic_store_int(&e->stopping, 0);
-    }
-    return visitors == 0 || wait;
-}
-
 /* End an interpreter that is CLOSING, and was in life `before`, to which it
    returns when it cannot end.  If it has threads of its own, wait for them if
    `wait` and give up otherwise. */
@@ -701,28 +687,28 @@ end(struct entry *e, enum life before, int wait)
     int64_t id = e->id;
     PyThreadState *home;
     wait_for_releasing(e);
-    if (!shut_out_visitors(e, wait)) {
-        give_up_closing(e, before);
-        return HAS_THREADS;
-    }
     PyThreadState *tstate = attach(interp, _PyThreadState_WHENCE_FINI, &home);
     if (tstate == NULL) {
         give_up_closing(e, before);
         return OUT_OF_MEMORY;
     }
     enum ending result = ENDED;
+    /* The calling thread would wait for itself. */
+    int may_wait = wait && alone(tstate, 1);
+    if (may_wait && !alone(tstate, 0)) {
+        /* No new threads from now on, and none that waits. */
+        _Py_atomic_store_int(&interp->finalizing, 1);
+        stop_waits(e);
+        join_threads();             /* which may wait for native ones */
+        _Py_atomic_store_int(&e->stopping, 0);
+    }
+    if (_PyExtensionCopies_ShutOut(interp) > 0 && may_wait) {
+        stop_waits(e);
+        _PyExtensionCopies_WaitForVisitors(interp);
+        _Py_atomic_store_int(&e->stopping, 0);
+    }
     if (!alone(tstate, 0)) {
-        /* The calling thread would wait for itself. */
-        if (wait && alone(tstate, 1)) {
-            /* No new threads from now on, and none that waits. */
-            _Py_atomic_store_int(&interp->finalizing, 1);
-            stop_waits(e);
-            join_threads();
-            _Py_atomic_store_int(&e->stopping, 0);
-        }
-        if (!alone(tstate, 0)) {
-            result = HAS_THREADS;
-        }
+        result = HAS_THREADS;
     }
     _Py_atomic_store_int(&interp->finalizing, result == ENDED);
     release_unpinned(e->id);
