@@ -10,11 +10,11 @@ from multiprocessing.shared_memory import SharedMemory
 # ---- handles ----
 
 def echo(take, give, moves):
-    """Send back what a channel brings, in turn moved, if it was moved."""
+    """Send back what a channel brings, in turn moved, if it was moved; arrays of numpy shared."""
     import interpreters         # here, as processes need none
-    move = interpreters.move
+    move, share = interpreters.move, interpreters.share
     while (obj := take.recv()) is not None:
-        give.send(move(obj) if moves else obj)
+        give.send(move(obj) if moves else share(obj) if type(obj).__name__ == 'ndarray' else obj)
         del obj                 # not held while it waits
 
 

@@ -177,11 +177,8 @@ class ExistingBlock:
         self._block.unlink()
 
 
-def handle_makers(ends, numpy_arrives_as):
-    """{contender: size -> function}; ends(moves) are (give, take).
-
-    numpy_arrives_as: the type that arrays become on the way, None if they stay what they are.
-    """
+def handle_makers(ends):
+    """{contender: size -> function}; ends(moves) are (give, take)."""
     from interpreters import share
 
     def as_it_is(obj):
@@ -192,7 +189,7 @@ def handle_makers(ends, numpy_arrives_as):
 
     def numpy_maker(size):
         make_ndarray(1)         # or there is none
-        return by_handle(size, *ends(False), make_ndarray, share, numpy_arrives_as)
+        return by_handle(size, *ends(False), make_ndarray, share, None)
 
     return {
         SHARE: lambda size: by_handle(size, *ends(False), make_bytearray, share, memoryview),
@@ -210,16 +207,12 @@ def here():
     """{contender: size -> function} for a channel of one interpreter."""
     import interpreters
     recv, send = interpreters.create_channel(None)
-    yield {**handle_makers(lambda moves: (send.send, recv.recv), None), PICKLE: pickled}
+    yield {**handle_makers(lambda moves: (send.send, recv.recv)), PICKLE: pickled}
 
 
 @contextmanager
 def round_trip():
-    """{contender: size -> function} for two interpreters, or two processes.
-
-    numpy cannot be imported in the other interpreter, where its arrays thus
-    arrive, and from where they come back, as memoryviews.
-    """
+    """{contender: size -> function} for two interpreters, or two processes."""
     context = multiprocessing.get_context('fork')
     pipes = []
     for function in far_ends.echo_pickled, far_ends.attach:     # before there is a second thread
@@ -236,8 +229,7 @@ def round_trip():
         back.close()
         echoes[moves] = outbox, inbox, future
     yield {
-        **handle_makers(lambda moves: (echoes[moves][0].send, echoes[moves][1].recv),
-                        memoryview),
+        **handle_makers(lambda moves: (echoes[moves][0].send, echoes[moves][1].recv)),
         PIPE: lambda size: piped(size, pipes[0]),
         NEW: lambda size: new_block(size, pipes[1]),
         EXISTING: lambda size: ExistingBlock(size, pipes[1]),

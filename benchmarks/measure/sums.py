@@ -10,7 +10,7 @@ by piece, which is bound by the bandwidth of the memory.  Both hold the GIL.
 interpreters: each gets a memoryview of its part of one SharedBlock, through a channel
 processes: each has as much memory of its own, as its part is large
 threads: of the main interpreter, with memoryviews of the SharedBlock
-numpy.sum(): the same threads with numpy, which releases the GIL (only with read)
+numpy.sum(): the same interpreters and threads with numpy, which releases the GIL (only with read)
 
 There are TURNS samples for each of ADD or READ.  They take turns, every other
 time in the opposite order, after one that does not count.  Prints what
@@ -29,10 +29,13 @@ from . import far_ends, processes
 ONE, TWO = 'one interpreter', 'two interpreters'
 ONE_PROCESS, TWO_PROCESSES = 'one process', 'two processes, memory of their own'
 ONE_THREAD, TWO_THREADS = 'one thread', 'two threads'
-ONE_NUMPY, TWO_NUMPY = 'numpy.sum(), one thread', 'numpy.sum(), two threads'
-PAIRS = {TWO: ONE, TWO_PROCESSES: ONE_PROCESS, TWO_THREADS: ONE_THREAD, TWO_NUMPY: ONE_NUMPY}
+ONE_NUMPY, TWO_NUMPY = 'numpy.sum(), one interpreter', 'numpy.sum(), two interpreters'
+ONE_NUMPY_THREAD, TWO_NUMPY_THREADS = 'numpy.sum(), one thread', 'numpy.sum(), two threads'
+PAIRS = {TWO: ONE, TWO_PROCESSES: ONE_PROCESS, TWO_THREADS: ONE_THREAD, TWO_NUMPY: ONE_NUMPY,
+         TWO_NUMPY_THREADS: ONE_NUMPY_THREAD}
+NUMPY = ONE_NUMPY, TWO_NUMPY, ONE_NUMPY_THREAD, TWO_NUMPY_THREADS
 ADD = ONE, TWO, ONE_PROCESS, TWO_PROCESSES, ONE_THREAD, TWO_THREADS
-READ = *ADD, ONE_NUMPY, TWO_NUMPY
+READ = *ADD, *NUMPY
 NO_NUMPY = 'numpy cannot be imported'
 
 
@@ -106,10 +109,12 @@ def samples(mode, size, turns):
         try:
             import numpy        # noqa: F401
         except ImportError:
-            found = {ONE_NUMPY: NO_NUMPY, TWO_NUMPY: NO_NUMPY}
+            found = dict.fromkeys(NUMPY, NO_NUMPY)
         else:
+            two = [interpreter(far_ends.add_numpy) for _ in range(2)]
             threads = [thread(far_ends.add_numpy) for _ in range(2)]
-            contenders |= {ONE_NUMPY: threads[:1], TWO_NUMPY: threads}
+            contenders |= {ONE_NUMPY: two[:1], TWO_NUMPY: two,
+                           ONE_NUMPY_THREAD: threads[:1], TWO_NUMPY_THREADS: threads}
     memory = memoryview(interpreters.SharedBlock(size))
     far_ends.fill(memory)
     half = size // 2
