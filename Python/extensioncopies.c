@@ -564,13 +564,14 @@ load_file(const struct library *library, int fd, const char *path, int flags,
 static bool
 may_be_forbidden(const struct problem *problem)
 {
-    static const int errors[] = {EPERM, EACCES, ENOSYS, EFBIG, ENOSPC, ENOENT, EMFILE};
+    static const int errors[] = {EPERM, EACCES, ENOSYS, EFBIG, ENOSPC, EMFILE};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(errors); i++) {
         if (strstr(problem->text, strerror(errors[i])) != NULL) {
             return true;
         }
     }
-    return strstr(problem->text, "failed to map segment") != NULL;
+    return strstr(problem->text, "failed to map segment") != NULL
+           || strstr(problem->text, ": /proc/self/fd") != NULL;     // it is not mounted
 }
 
 /* Some systems forbid to execute files in memory, others those in temporary directories. */
