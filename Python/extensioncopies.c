@@ -13,6 +13,7 @@
    looked for, is not that of the original. */
 
 #include "Python.h"
+#include "pycore_ceval.h"         // _PyEval_AddPendingCall()
 #include "pycore_elfimage.h"
 #include "pycore_extensioncopies.h"
 #include "pycore_extensionrefusals.h"
@@ -141,7 +142,7 @@ struct copy {
 
 /* All copies of the process and whose they are, the newest first; none is ever removed.
    The lock is held for reading and changing the lists and the owners, never while a library
-   is loaded, and nothing is called with it. */
+   is loaded, and nothing is called with it but what adds a pending call. */
 static struct {
     PyMutex mutex;
     struct owner *owners;
@@ -1039,6 +1040,26 @@ _PyExtensionCopies_AtExit(void (*function)(void))
     return 1;
 }
 
+bool
+_PyExtensionCopies_AddPendingCall(int (*function)(void *), void *argument, int *result)
+{
+    struct owner *owner = owner_at((const void *)(uintptr_t)function);
+    if (owner == NULL) {
+        return false;
+    }
+    *result = 0;
+    /* With the lock, so that the interpreter does not end meanwhile. */
+    PyMutex_Lock(&copies.mutex);
+    if (owner->interp != NULL
+        && _PyEval_AddPendingCall(owner->interp, function, argument, 0)
+           != _Py_ADD_PENDING_SUCCESS)
+    {
+        *result = -1;
+    }
+    PyMutex_Unlock(&copies.mutex);
+    return true;
+}
+
 static void
 call_exit_functions(struct owner *owner)
 {
@@ -1193,6 +1214,12 @@ int
 _PyExtensionCopies_AtExit(void (*function)(void))
 {
     return 0;
+}
+
+bool
+_PyExtensionCopies_AddPendingCall(int (*function)(void *), void *argument, int *result)
+{
+    return false;
 }
 
 void

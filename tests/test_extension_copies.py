@@ -55,6 +55,22 @@ print(copyext.is_main(), *[interp.call(call, 'is_main') for interp in interps])
 ''')[0] == 'True True True'
 
 
+def test_pending_calls_are_its_interpreters(run):
+    assert run('''
+def pend():
+    import copyext, interpreters
+    seen = []
+    assert copyext.pend(lambda: seen.append(interpreters.get_current().id))
+    for _ in range(100):
+        if seen:
+            break
+    return seen
+import copyext
+assert pend() == [0]
+print(*[interp.call(pend) == [interp.id] for interp in interps])
+''')[0] == 'True True'
+
+
 def test_text_is_shared_with_the_file(run):
     assert run('''
 import copyext

@@ -57,6 +57,12 @@ extern dl_funcptr _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *inf
    if it is not of a copy, or -1 if there is no memory. */
 extern int _PyExtensionCopies_AtExit(void (*function)(void));
 
+/* For Py_AddPendingCall(), whose results it gives: a function of a copy is for the copy's
+   interpreter, and dropped if that has ended.  Returns false if it is not of a copy.  Any
+   thread may call it. */
+extern bool _PyExtensionCopies_AddPendingCall(int (*function)(void *), void *argument,
+                                              int *result);
+
 /* Run the exit functions and the destructors of the current interpreter's copies.  Needs the GIL, and that no
    other thread is in the interpreter. */
 extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);

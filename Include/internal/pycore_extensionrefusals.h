@@ -10,6 +10,10 @@
    with "it cannot be used in an interpreter with a GIL of its own: ". */
 
 #define _PyExtensionRefusals(REFUSED)                                                   \
-    REFUSED("_testrefused", "it is for testing")
+    REFUSED("_testrefused", "it is for testing")                                        \
+    REFUSED("grpc", "its threads of the whole process call any copy of it")             \
+    REFUSED("h5py", "libhdf5 is one library for the whole process, and calls h5py")     \
+    REFUSED("numba", "LLVM, of which there is one, finds functions of any copy by name") \
+    REFUSED("onnxruntime", "it crashes when its threads call back")
 
 #endif  /* !Py_INTERNAL_EXTENSIONREFUSALS_H */

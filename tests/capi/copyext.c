@@ -223,6 +223,36 @@ at_exit(PyObject *module, PyObject *unused)
     return PyBool_FromLong(Py_AtExit(say_exit) == 0);
 }
 
+static int
+say_pending(void *callable)
+{
+    PyObject *result = PyObject_CallNoArgs(callable);
+    Py_DECREF(callable);
+    Py_XDECREF(result);
+    return result != NULL ? 0 : -1;
+}
+
+static void *
+add_pending_call(void *callable)
+{
+    return Py_AddPendingCall(say_pending, callable) == 0 ? callable : NULL;
+}
+
+/* Have it called by the interpreter, as a native thread that ends does. */
+static PyObject *
+pend(PyObject *module, PyObject *callable)
+{
+    pthread_t thread;
+    void *result;
+    errno = pthread_create(&thread, NULL, add_pending_call, Py_NewRef(callable));
+    if (errno != 0) {
+        Py_DECREF(callable);
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    pthread_join(thread, &result);
+    return PyBool_FromLong(result != NULL);
+}
+
 static PyObject *
 is_main(PyObject *module, PyObject *unused)
 {
@@ -239,6 +269,7 @@ static PyMethodDef methods[] = {
     {"visit", visit, METH_VARARGS},
     {"keep", keep, METH_NOARGS},
     {"at_exit", at_exit, METH_NOARGS},
+    {"pend", pend, METH_O},
     {"is_main", is_main, METH_NOARGS},
     {NULL}
 };
