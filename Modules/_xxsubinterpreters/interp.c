@@ -493,8 +493,6 @@ _PyInterp_Create(bool private_extensions)
     PyInterpreterConfig config = _PyInterpreterConfig_INIT;
     if (private_extensions) {
         config.check_multi_interp_extensions = _PyInterpreterConfig_PRIVATE_EXTENSIONS;
-        /* Some modules start daemon threads; with one left, closing fails. */
-        config.allow_daemon_threads = 1;
     }
     long whence = _PyInterpreterState_WHENCE_STDLIB;
     PyThreadState *tstate, *home;
