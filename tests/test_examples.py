@@ -62,3 +62,12 @@ def test_benchmark_of_creating_measures_both(run):
     for name in ('interpreters', '_interpreters'):
         assert re.search(rf'^{name} +{number} \({number} to {number}\) +{number} ', done.stdout,
                          re.MULTILINE)
+
+
+@pytest.mark.parametrize('args', [['-n', 3, '--rows', 7], ['-n', 5, '--rows', 2, '--steps', 0]])
+def test_shared_array_is_that_of_one_thread(run, args):
+    pytest.importorskip('numpy')
+    done = run('shared_array.py', '--steps', 3, *args)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.endswith('each time the very array that one thread makes\n')
+    assert re.search(rf'^{args[1]} interpreters +\d', done.stdout, re.MULTILINE)
