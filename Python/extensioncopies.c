@@ -108,9 +108,6 @@ _PyExtensionCopies_InitPath(PyObject *filename, PyObject **path)
 #include <string.h>
 #include <sys/mman.h>
 
-/* Deeper than libraries need each other; a ring of them ends there. */
-#define MAX_DEPTH 32
-
 /* An interpreter that has copies. */
 struct owner {
     struct owner *next;
@@ -185,7 +182,6 @@ struct library {
     _PyElfImage image;
     const char *path;
     const struct library *needed_by;
-    int depth;
 };
 
 /* Is there a file of that name in one of the directories of a path list?  $ORIGIN in it
@@ -241,12 +237,10 @@ open_needed(const struct library *library, size_t i, struct library *needed,
             char path[PATH_MAX])
 {
     const char *name = _PyElfImage_String(&library->image, DT_NEEDED, i);
-    if (library->depth >= MAX_DEPTH || !find_needed(library, name, path)) {
+    if (!find_needed(library, name, path)) {
         return false;
     }
-    *needed = (struct library){
-        .path = path, .needed_by = library, .depth = library->depth + 1,
-    };
+    *needed = (struct library){.path = path, .needed_by = library};
     return _PyElfImage_Open(&needed->image, path) == NULL;
 }
 
@@ -891,17 +885,29 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 
 /* --- visitors ------------------------------------------------------------- */
 
-/* Copies are never removed, so no lock is needed. */
+/* Copies are never removed, so no lock is needed.  Threads mostly ask for one address again
+   and again; the newest copy tells whether some were added meanwhile. */
 static struct owner *
 owner_at(const void *address)
 {
+    static _Py_thread_local struct {
+        struct copy *newest;
+        const void *address;
+        struct owner *owner;
+    } last;
     struct copy *copy = _Py_atomic_load_ptr_acquire(&copies.copies);
+    if (last.newest == copy && last.address == address) {
+        return last.owner;
+    }
+    last.newest = copy;
+    last.address = address;
     while (copy != NULL
            && !((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end))
     {
         copy = copy->next;
     }
-    return copy != NULL ? copy->owner : NULL;
+    last.owner = copy != NULL ? copy->owner : NULL;
+    return last.owner;
 }
 
 PyInterpreterState *

@@ -195,6 +195,19 @@ os._exit(0)
 ''') == ['destructor', 'destructor', 'closed']
 
 
+def test_native_threads_come_while_interpreters_are_collected(run):
+    # One that has a visitor then stays, as no thread may wait for it.
+    assert run('''
+for _ in range(40):
+    interp = interpreters.create()
+    for _ in range(4):
+        interp.call(call, 'hammer')
+    del interp
+print('alive', flush=True)
+os._exit(0)
+''')[-1] == 'alive'
+
+
 def test_fork_while_native_threads_come(run):
     assert run('''
 import copyext

@@ -63,8 +63,8 @@ extern int _PyExtensionCopies_AtExit(void (*function)(void));
 extern bool _PyExtensionCopies_AddPendingCall(int (*function)(void *), void *argument,
                                               int *result);
 
-/* Run the exit functions and the destructors of the current interpreter's copies.  Needs the GIL, and that no
-   other thread is in the interpreter. */
+/* Run the exit functions and the destructors of the current interpreter's copies.  Needs
+   the GIL, and that no other thread is in the interpreter. */
 extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);
 
 /* Where the function that uses it returns to. */

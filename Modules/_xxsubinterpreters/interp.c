@@ -702,12 +702,15 @@ end(struct entry *e, enum life before, int wait)
         join_threads();             /* which may wait for native ones */
         _Py_atomic_store_int(&e->stopping, 0);
     }
-    if (_PyExtensionCopies_ShutOut(interp) > 0 && may_wait) {
+    /* A visitor may have no thread state yet. */
+    int visited = _PyExtensionCopies_ShutOut(interp) > 0;
+    if (visited && may_wait) {
         stop_waits(e);
         _PyExtensionCopies_WaitForVisitors(interp);
         _Py_atomic_store_int(&e->stopping, 0);
+        visited = 0;
     }
-    if (!alone(tstate, 0)) {
+    if (visited || !alone(tstate, 0)) {
         result = HAS_THREADS;
     }
     _Py_atomic_store_int(&interp->finalizing, result == ENDED);

@@ -113,8 +113,8 @@ class CopyTests(TestCase):
                 self.assertEqual((module, where), (name, path))
                 self.assertIn(path, text)
 
-    def test_damaged_at_random(self):
-        # In a process of its own: the loader itself trusts a file's relocations.
+    def test_cut_at_random_places(self):
+        # In a process of its own, should one of them pass for whole.
         script = textwrap.dedent('''
             import interpreters, os, random, sys
             source, folder, seed = sys.argv[1:]
