@@ -231,20 +231,34 @@ _PyElfImage_String(const _PyElfImage *image, ElfW(Sxword) tag, size_t i)
 }
 
 bool
-_PyElfImage_CallsPython(const _PyElfImage *image)
+_PyElfImage_Uses(const _PyElfImage *image, const char *name)
 {
+    size_t length = strlen(name);
+    bool begins = length > 0 && name[length - 1] == '*';
     for (size_t i = 1; i < image->nsymbols; i++) {
         const ElfW(Sym) *symbol = &image->symbols[i];
-        if (symbol->st_shndx == SHN_UNDEF && symbol->st_name < image->strings_size) {
-            const char *name = image->strings + symbol->st_name;
-            if (strncmp(name, "Py", 2) == 0 || strncmp(name, "_Py", 3) == 0) {
-                return true;
-            }
+        if (symbol->st_shndx == SHN_UNDEF && symbol->st_name < image->strings_size
+            && strncmp(image->strings + symbol->st_name, name,
+                       begins ? length - 1 : length + 1) == 0)
+        {
+            return true;
         }
     }
     return false;
 }
 
+bool
+_PyElfImage_CallsPython(const _PyElfImage *image)
+{
+    return _PyElfImage_Uses(image, "Py*") || _PyElfImage_Uses(image, "_Py*");
+}
+
+bool
+_PyElfImage_IsForGood(const _PyElfImage *image)
+{
+    return (dynamic_value(image, DT_FLAGS_1) & DF_1_NODELETE) != 0
+           || (dynamic_value(image, DT_FLAGS) & DF_STATIC_TLS) != 0;
+}
 
 bool
 _PyElfImage_HasTextRelocations(const _PyElfImage *image)

@@ -10,13 +10,18 @@
    - a symbol that would be one in the whole process becomes the copy's own.
 
    The libraries a copy needs are opened before it, as its own directory, where they are
-   looked for, is not that of the original. */
+   looked for, is not that of the original.
+
+   When an interpreter has ended its copies are unloaded, all of them or none, as they point to
+   each other: none if one may have left something behind that is called later. */
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PyEval_AddPendingCall()
-#include "pycore_elfimage.h"
+#include "pycore_elfload.h"
+#include "pycore_elfsearch.h"
 #include "pycore_extensioncopies.h"
 #include "pycore_extensionrefusals.h"
+#include "pycore_extensionunloading.h"
 #include "pycore_import.h"        // _PyImport_GetDLOpenFlags()
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
@@ -104,9 +109,7 @@ _PyExtensionCopies_InitPath(PyObject *filename, PyObject **path)
 #ifdef Py_HAVE_ELFIMAGE
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* An interpreter that has copies. */
 struct owner {
@@ -114,8 +117,17 @@ struct owner {
     PyInterpreterState *interp;     /* NULL once it has ended */
     int64_t id;
     uint32_t visitors;              /* threads between Visit() and Leave() */
+    uint32_t waiting;               /* threads that wait to be let in */
     uint32_t is_shut;               /* 0 or 1: no visitors are let in; waited for */
     struct exit_function *exit_functions;   /* the last one first */
+    struct module_index *indices;
+};
+
+/* Where the modules of a copy are in PyState_FindModule()'s list of each interpreter.  These
+   lists must not grow with each interpreter that there ever was. */
+struct module_index {
+    struct module_index *next;
+    Py_ssize_t value;
 };
 
 /* What a copy gave to Py_AtExit(). */
@@ -127,181 +139,32 @@ struct exit_function {
 struct copy {
     struct copy *next;              /* the one loaded before it */
     struct owner *owner;
-    char *path;                     /* of the original */
+    const struct path *path;        /* of the original */
     struct stat status;             /* of that, which tells it from others */
     char *soname;                   /* the name others need it by, or NULL */
-    void *handle;
-    uintptr_t start, end;           /* where it is */
-    uintptr_t base;
-    size_t own_size;                /* of what it does not share with the original */
-    _PyElfHooks hooks;
+    const char *kept_for;           /* why it is not unloaded, or NULL */
+    _PyElfLoaded loaded;
 };
 
-/* All copies of the process and whose they are, the newest first; none is ever removed.
-   The lock is held for reading and changing the lists and the owners, never while a library
-   is loaded, and nothing is called with it but what adds a pending call. */
+/* Paths are kept for good, each once. */
+struct path {
+    struct path *next;
+    char text[];
+};
+
+/* All copies of the process and whose they are, the newest first.  The mutex is held for
+   reading and changing the lists and the owners, never while a library is loaded, and nothing
+   is called with it but what adds a pending call.  The list of copies can be walked without
+   it, if what was read is checked with the sequence lock then: no struct copy is ever freed. */
 static struct {
     PyMutex mutex;
+    _PySeqLock sequence;
     struct owner *owners;
-    struct copy *copies;            /* the pointer can be read without the lock */
-    unsigned long count;            /* of names given */
+    struct copy *copies;
+    struct copy *unused;
+    struct module_index *unused_indices;
+    struct path *paths;
 } copies;
-
-/* Why a copy could not be loaded. */
-struct problem {
-    char text[1024];
-};
-
-static void *
-fail(struct problem *problem, const char *path, const char *what)
-{
-    if (*what == '\0') {
-        what = strerror(errno);
-    }
-    snprintf(problem->text, sizeof(problem->text), "%s: %s", path, what);
-    return NULL;
-}
-
-
-/* --- finding libraries ---------------------------------------------------- */
-
-/* The number of a file that was removed may be another's. */
-static bool
-is_same_file(const struct stat *one, const struct stat *other)
-{
-    return one->st_dev == other->st_dev && one->st_ino == other->st_ino
-           && one->st_size == other->st_size
-           && one->st_mtim.tv_sec == other->st_mtim.tv_sec
-           && one->st_mtim.tv_nsec == other->st_mtim.tv_nsec
-           && one->st_ctim.tv_sec == other->st_ctim.tv_sec
-           && one->st_ctim.tv_nsec == other->st_ctim.tv_nsec;
-}
-
-/* A file, and whose dependency it is. */
-struct library {
-    _PyElfImage image;
-    const char *path;
-    const struct library *needed_by;
-};
-
-/* Is there a file of that name in one of the directories of a path list?  $ORIGIN in it
-   is the directory of the library itself.  Writes where. */
-static bool
-search(const struct library *library, const char *directories, const char *name,
-       char found[PATH_MAX])
-{
-    const char *slash = strrchr(library->path, '/');
-    int origin_length = slash != NULL ? (int)(slash - library->path) : 0;
-    for (const char *start = directories, *end; start != NULL; start = *end ? end + 1 : NULL) {
-        end = strchrnul(start, ':');
-        int skip = strncmp(start, "$ORIGIN", 7) == 0 ? 7
-                   : strncmp(start, "${ORIGIN}", 9) == 0 ? 9 : 0;
-        int length = snprintf(found, PATH_MAX, "%.*s%.*s/%s",
-                              skip ? origin_length : 0, library->path,
-                              (int)(end - start) - skip, start + skip, name);
-        if (end > start && length < PATH_MAX && strchr(found, '$') == NULL
-            && access(found, R_OK) == 0)
-        {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Where a library that the image needs is, if the image says so; others are found by the
-   loader without us.  DT_RPATH holds for what a library's dependencies need, too, unless
-   they have a DT_RUNPATH. */
-static bool
-find_needed(const struct library *library, const char *name, char found[PATH_MAX])
-{
-    if (strchr(name, '/') != NULL) {
-        return false;
-    }
-    const char *runpath = _PyElfImage_String(&library->image, DT_RUNPATH, 0);
-    if (runpath != NULL) {
-        return search(library, runpath, name, found);
-    }
-    for (; library != NULL; library = library->needed_by) {
-        const char *rpath = _PyElfImage_String(&library->image, DT_RPATH, 0);
-        if (rpath != NULL && _PyElfImage_String(&library->image, DT_RUNPATH, 0) == NULL
-            && search(library, rpath, name, found))
-        {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool
-open_needed(const struct library *library, size_t i, struct library *needed,
-            char path[PATH_MAX])
-{
-    const char *name = _PyElfImage_String(&library->image, DT_NEEDED, i);
-    if (!find_needed(library, name, path)) {
-        return false;
-    }
-    *needed = (struct library){.path = path, .needed_by = library};
-    return _PyElfImage_Open(&needed->image, path) == NULL;
-}
-
-/* What was found out about libraries, while one module is loaded. */
-struct seen {
-    struct seen *next;
-    struct stat status;
-    bool calls_python;
-    bool is_open;                   /* it, and what it needs */
-};
-
-static struct seen *
-find_seen(struct seen *seen, const struct library *library)
-{
-    while (seen != NULL && !is_same_file(&seen->status, &library->image.status)) {
-        seen = seen->next;
-    }
-    return seen;
-}
-
-/* Is it one of those that need it? */
-static bool
-needs_itself(const struct library *library)
-{
-    const struct library *other = library->needed_by;
-    while (other != NULL && !is_same_file(&other->image.status, &library->image.status)) {
-        other = other->needed_by;
-    }
-    return other != NULL;
-}
-
-/* Does the library call Python, or one that it needs?  Returns -1 if out of memory. */
-static int
-calls_python(const struct library *library, struct seen **all_seen)
-{
-    struct seen *seen = find_seen(*all_seen, library);
-    if (seen != NULL) {
-        return seen->calls_python;
-    }
-    int result = _PyElfImage_CallsPython(&library->image);
-    for (size_t i = 0; result == 0; i++) {
-        char path[PATH_MAX];
-        struct library needed;
-        if (_PyElfImage_String(&library->image, DT_NEEDED, i) == NULL) {
-            break;
-        }
-        if (open_needed(library, i, &needed, path)) {
-            result = needs_itself(&needed) ? 0 : calls_python(&needed, all_seen);
-            _PyElfImage_Close(&needed.image);
-        }
-    }
-    seen = result >= 0 ? PyMem_RawCalloc(1, sizeof(*seen)) : NULL;
-    if (seen == NULL) {
-        return -1;
-    }
-    *seen = (struct seen){
-        .next = *all_seen, .status = library->image.status, .calls_python = result,
-    };
-    *all_seen = seen;
-    return result;
-}
 
 
 /* --- loading -------------------------------------------------------------- */
@@ -341,7 +204,7 @@ find_copy(const struct owner *owner, const struct stat *status)
     PyMutex_Lock(&copies.mutex);
     struct copy *copy = copies.copies;
     while (copy != NULL
-           && !(copy->owner == owner && is_same_file(&copy->status, status)))
+           && !(copy->owner == owner && _PyElf_IsSameFile(&copy->status, status)))
     {
         copy = copy->next;
     }
@@ -349,337 +212,26 @@ find_copy(const struct owner *owner, const struct stat *status)
     return copy;
 }
 
-static unsigned long
-next_number(void)
-{
-    PyMutex_Lock(&copies.mutex);
-    unsigned long number = ++copies.count;
-    PyMutex_Unlock(&copies.mutex);
-    return number;
-}
-
-/* A name as long as the old one that no library has. */
-static bool
-make_soname(char *name, unsigned long number)
-{
-    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    enum { NDIGITS = 6 };
-    if (strlen(name) <= NDIGITS) {
-        return false;
-    }
-    name[0] = '~';
-    for (int i = NDIGITS; i > 0; i--, number /= 36) {
-        name[i] = digits[number % 36];
-    }
-    return true;
-}
-
-/* How much of the file is loaded. */
-static size_t
-loaded_size(const _PyElfImage *image)
-{
-    size_t size = 0;
-    for (size_t i = 0; i < image->nsegments; i++) {
-        const ElfW(Phdr) *segment = &image->segments[i];
-        if (segment->p_type == PT_LOAD) {
-            size = Py_MAX(size, segment->p_offset + segment->p_filesz);
-        }
-    }
-    return Py_MIN(size, image->size);
-}
-
-static int
-write_image(const _PyElfImage *image, int fd)
-{
-    size_t size = loaded_size(image);
-    for (size_t done = 0; done < size;) {
-        ssize_t n = write(fd, image->bytes + done, size - done);
-        if (n < 0 && errno != EINTR) {
-            return -1;
-        }
-        done += n > 0 ? (size_t)n : 0;
-    }
-    return 0;
-}
-
-/* The loader takes a library of a name that it knows for the same one without looking at
-   the file.  So each copy's path is another spelling of where its file is. */
-static void
-spell(char *path, size_t size, int fd, unsigned long number)
-{
-    int length = snprintf(path, size, "/proc/self/fd");
-    for (; number != 0; number >>= 1) {
-        length += snprintf(path + length, size - length, number & 1 ? "/." : "//");
-    }
-    snprintf(path + length, size - length, "/%d", fd);
-}
-
-/* Does another segment have some of the file's pages from start to end? */
-static bool
-is_of_others(const _PyElfImage *image, const ElfW(Phdr) *segment, size_t start, size_t end,
-             size_t page)
-{
-    for (size_t i = 0; i < image->nsegments; i++) {
-        const ElfW(Phdr) *other = &image->segments[i];
-        if (other->p_type == PT_LOAD && other != segment
-            && other->p_offset / page * page < end
-            && other->p_offset + other->p_filesz > start)
-        {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Map the original over the pages from start to end of a copy's file, which are loaded
-   with a segment, and give up those of the copy.  Failure only costs memory. */
-static size_t
-share_pages(const _PyElfImage *image, int fd, uintptr_t base, const ElfW(Phdr) *segment,
-            size_t start, size_t end)
-{
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    start = (start + page - 1) / page * page;
-    end = end / page * page;
-    if (start >= end || is_of_others(image, segment, start, end, page)) {
-        return 0;
-    }
-    size_t size = end - start;
-    int protection = (segment->p_flags & PF_R ? PROT_READ : 0)
-                     | (segment->p_flags & PF_X ? PROT_EXEC : 0);
-    void *pages = mmap(NULL, size, protection, MAP_PRIVATE, image->fd, (off_t)start);
-    if (pages == MAP_FAILED) {
-        return 0;
-    }
-    void *place = (void *)(base + segment->p_vaddr + (start - segment->p_offset));
-    if (mremap(pages, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) == MAP_FAILED) {
-        munmap(pages, size);
-        return 0;
-    }
-    (void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
-                    (off_t)size);
-    return size;
-}
-
-/* Share with the original what of a copy is never written to.  Nothing of it runs yet.
-   Returns how many bytes are the copy's own. */
-static size_t
-share_text(const _PyElfImage *image, int fd, uintptr_t base)
-{
-    size_t own = 0;
-    for (size_t i = 0; i < image->nsegments; i++) {
-        const ElfW(Phdr) *segment = &image->segments[i];
-        if (segment->p_type != PT_LOAD) {
-            continue;
-        }
-        own += segment->p_memsz;
-        if (!(segment->p_flags & PF_W) && !_PyElfImage_HasTextRelocations(image)) {
-            size_t start = segment->p_offset, end = start + segment->p_filesz;
-            size_t changed = Py_MIN(Py_MAX(start, image->changed_start), end);
-            own -= share_pages(image, fd, base, segment, start, changed);
-            own -= share_pages(image, fd, base, segment,
-                               Py_MAX(changed, image->changed_end), end);
-        }
-    }
-    return own;
-}
-
-#ifndef MFD_EXEC
-#  define MFD_EXEC 0x0010U
-#endif
-
-/* A file in memory, for its path one that the loader has not seen. */
-static int
-create_in_memory(const char *name, char *path, size_t path_size)
-{
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_EXEC);
-    if (fd < 0 && errno == EINVAL) {
-        fd = memfd_create(name, MFD_CLOEXEC);           /* before Linux 6.3 */
-    }
-    if (fd >= 0) {
-        spell(path, path_size, fd, next_number());
-    }
-    return fd;
-}
-
-/* A file in a new directory of our own.  It must be removed, and the directory. */
-static int
-create_in_directory(const char *parent, const char *name, char *path, size_t path_size)
-{
-    int length = snprintf(path, path_size, "%s/python-copy-XXXXXX", parent);
-    if (length < 0 || (size_t)length + strlen(name) + 2 > path_size) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (mkdtemp(path) == NULL) {
-        return -1;
-    }
-    snprintf(path + length, path_size - length, "/%s", name);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0700);
-    if (fd < 0) {
-        int saved = errno;
-        path[length] = '\0';
-        rmdir(path);
-        errno = saved;
-    }
-    return fd;
-}
-
-static void
-remove_file(char *path)
-{
-    unlink(path);
-    *strrchr(path, '/') = '\0';
-    rmdir(path);
-}
-
-/* Write the image to a file, load that, and share what can be with the original. */
-static void *
-load_file(const struct library *library, int fd, const char *path, int flags,
-          struct copy *copy, struct problem *problem)
-{
-    if (write_image(&library->image, fd) < 0) {
-        return fail(problem, library->path, "");
-    }
-    void *handle = dlopen(path, flags);
-    if (handle == NULL) {
-        return fail(problem, library->path, dlerror());
-    }
-    struct link_map *map;
-    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) < 0) {
-        fail(problem, library->path, dlerror());
-        dlclose(handle);
-        return NULL;
-    }
-    copy->base = map->l_addr;
-    copy->own_size = share_text(&library->image, fd, copy->base);
-    return handle;
-}
-
-/* Is it for want of a permission, or of memory files, that a copy could not be loaded? */
-static bool
-may_be_forbidden(const struct problem *problem)
-{
-    static const int errors[] = {EPERM, EACCES, ENOSYS, EFBIG, ENOSPC, EMFILE};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(errors); i++) {
-        if (strstr(problem->text, strerror(errors[i])) != NULL) {
-            return true;
-        }
-    }
-    return strstr(problem->text, "failed to map segment") != NULL
-           || strstr(problem->text, ": /proc/self/fd") != NULL;     // it is not mounted
-}
-
-/* Some systems forbid to execute files in memory, others those in temporary directories. */
-static void *
-load_image(const struct library *library, int flags, struct copy *copy,
-           struct problem *problem)
-{
-    const char *slash = strrchr(library->path, '/');
-    char name[200], path[PATH_MAX];
-    snprintf(name, sizeof(name), "%s", slash != NULL ? slash + 1 : library->path);
-
-    int fd = create_in_memory(name, path, sizeof(path));
-    void *handle = NULL;
-    if (fd >= 0) {
-        handle = load_file(library, fd, path, flags, copy, problem);
-        close(fd);
-    }
-    else {
-        fail(problem, library->path, "");
-    }
-    if (handle != NULL || !may_be_forbidden(problem)) {
-        return handle;
-    }
-    const char *parents[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};
-    for (size_t i = 0; handle == NULL && i < Py_ARRAY_LENGTH(parents); i++) {
-        struct problem ignored;
-        if (parents[i] == NULL || parents[i][0] != '/') {
-            continue;
-        }
-        fd = create_in_directory(parents[i], name, path, sizeof(path));
-        if (fd >= 0) {
-            handle = load_file(library, fd, path, flags, copy, &ignored);
-            remove_file(path);
-            close(fd);
-        }
-    }
-    if (handle == NULL) {
-        size_t length = strlen(problem->text);
-        snprintf(problem->text + length, sizeof(problem->text) - length,
-                 "; a private copy needs to map a file as executable, either in memory "
-                 "(memfd_create, sysctl vm.memfd_noexec) or in a directory of TMPDIR, "
-                 "/tmp, /var/tmp or /dev/shm");
-    }
-    return handle;
-}
-
-/* What the loader gives to all constructors: what main() gets. */
-typedef void (*constructor)(int, char **, char **);
-static struct {
-    int count;
-    char **arguments;
-    char **environment;
-} at_start;
-
-__attribute__((constructor)) static void
-keep_arguments(int count, char **arguments, char **environment)
-{
-    at_start.count = count;
-    at_start.arguments = arguments;
-    at_start.environment = environment;
-}
-
-static void
-call_constructor(constructor function)
-{
-    function(at_start.count, at_start.arguments, at_start.environment);
-}
-
-static void
-call_constructors(const struct copy *copy)
-{
-    if (copy->hooks.init != 0) {
-        call_constructor((constructor)(copy->base + copy->hooks.init));
-    }
-    constructor *functions = (constructor *)(copy->base + copy->hooks.init_array);
-    for (size_t i = 0; i < copy->hooks.init_count; i++) {
-        call_constructor(functions[i]);
-    }
-}
-
-static void
-call_destructors(const struct copy *copy)
-{
-    typedef void (*destructor)(void);
-    destructor *functions = (destructor *)(copy->base + copy->hooks.fini_array);
-    for (size_t i = copy->hooks.fini_count; i-- > 0;) {
-        functions[i]();
-    }
-    if (copy->hooks.fini != 0) {
-        ((destructor)(copy->base + copy->hooks.fini))();
-    }
-}
-
 /* One import of a module. */
 struct loading {
     struct owner *owner;            /* for whom */
     int flags;                      /* of dlopen() */
-    struct seen *seen;
-    struct problem problem;
+    _PyElfSeen *seen;
+    _PyElfProblem problem;
 };
 
-static struct copy *load_copy(struct loading *loading, struct library *library);
-static int load_needed(struct loading *loading, struct library *library);
+static struct copy *load_copy(struct loading *loading, _PyElfLibrary *library);
+static int load_needed(struct loading *loading, _PyElfLibrary *library);
 
 /* Load the copy of a library that calls Python, and let the one that needs it know it by its
    name.  Returns -1 on failure. */
 static int
-load_needed_copy(struct loading *loading, struct library *library, const char *name,
-                 struct library *needed)
+load_needed_copy(struct loading *loading, _PyElfLibrary *library, const char *name,
+                 _PyElfLibrary *needed)
 {
-    struct problem *problem = &loading->problem;
-    if (needs_itself(needed)) {
-        fail(problem, needed->path, "a library that it needs needs it");
+    _PyElfProblem *problem = &loading->problem;
+    if (_PyElfLibrary_NeedsItself(needed)) {
+        _PyElf_Fail(problem, needed->path, "a library that it needs needs it");
         return -1;
     }
     struct copy *copy = load_copy(loading, needed);
@@ -690,7 +242,7 @@ load_needed_copy(struct loading *loading, struct library *library, const char *n
         ? "a library that needs it calls it by another name"
         : _PyElfImage_Rename(&library->image, name, copy->soname);
     if (wrong != NULL) {
-        fail(problem, needed->path, wrong);
+        _PyElf_Fail(problem, needed->path, wrong);
         return -1;
     }
     return 0;
@@ -699,10 +251,10 @@ load_needed_copy(struct loading *loading, struct library *library, const char *n
 /* Open a library that is not copied, after those that it needs.  If that fails the loader
    may know better, and says so if it does not. */
 static int
-open_original(struct loading *loading, struct library *library)
+open_original(struct loading *loading, _PyElfLibrary *library)
 {
-    struct seen *seen = find_seen(loading->seen, library);
-    if (seen->is_open || needs_itself(library)) {
+    _PyElfSeen *seen = _PyElfSeen_Find(loading->seen, library);
+    if (seen->is_open || _PyElfLibrary_NeedsItself(library)) {
         return 0;
     }
     if (load_needed(loading, library) < 0) {
@@ -717,7 +269,7 @@ open_original(struct loading *loading, struct library *library)
    that call Python, by whose names they go in the image then, else the originals.
    Returns -1 on failure. */
 static int
-load_needed(struct loading *loading, struct library *library)
+load_needed(struct loading *loading, _PyElfLibrary *library)
 {
     const char *name;
     int result = 0;
@@ -725,11 +277,11 @@ load_needed(struct loading *loading, struct library *library)
          result == 0 && (name = _PyElfImage_String(&library->image, DT_NEEDED, i)); i++)
     {
         char path[PATH_MAX];
-        struct library needed;
-        if (open_needed(library, i, &needed, path)) {
-            int calls = calls_python(&needed, &loading->seen);
+        _PyElfLibrary needed;
+        if (_PyElfLibrary_OpenNeeded(library, i, &needed, path)) {
+            int calls = _PyElfLibrary_CallsPython(&needed, &loading->seen);
             if (calls < 0) {
-                fail(&loading->problem, path, "out of memory");
+                _PyElf_Fail(&loading->problem, path, "out of memory");
             }
             result = calls < 0 ? -1
                      : calls ? load_needed_copy(loading, library, name, &needed)
@@ -740,12 +292,120 @@ load_needed(struct loading *loading, struct library *library)
     return result;
 }
 
+/* Why the copy cannot be unloaded, or NULL. */
+static const char *
+why_kept(const _PyElfImage *image)
+{
+    static const struct {
+        const char *name, *reason;
+    } symbols[] = {
+#define SYMBOL(NAME, REASON) {NAME, REASON},
+        _PyExtensionUnloading_SYMBOLS(SYMBOL)
+#undef SYMBOL
+    };
+    static const char *const libraries[] = {
+        _PyElfLoad_NAME_START,
+#define LIBRARY(START) START,
+        _PyExtensionUnloading_LIBRARIES(LIBRARY)
+#undef LIBRARY
+    };
+    if (_PyElfImage_IsForGood(image)) {
+        return "the loader does not unload it";
+    }
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(symbols); i++) {
+        if (_PyElfImage_Uses(image, symbols[i].name)) {
+            return symbols[i].reason;
+        }
+    }
+    const char *name;
+    for (size_t i = 0; (name = _PyElfImage_String(image, DT_NEEDED, i)) != NULL; i++) {
+        size_t known = 0;
+        while (known < Py_ARRAY_LENGTH(libraries)
+               && strncmp(name, libraries[known], strlen(libraries[known])) != 0)
+        {
+            known++;
+        }
+        if (known == Py_ARRAY_LENGTH(libraries)) {
+            return "it can give its functions to a library that is not copied";
+        }
+    }
+    return NULL;
+}
+
+/* The mutex is held.  NULL if out of memory. */
+static const struct path *
+intern_path(const char *text)
+{
+    struct path *path = copies.paths;
+    while (path != NULL && strcmp(path->text, text) != 0) {
+        path = path->next;
+    }
+    size_t size = strlen(text) + 1;
+    if (path == NULL && (path = PyMem_RawMalloc(sizeof(*path) + size)) != NULL) {
+        memcpy(path->text, text, size);
+        path->next = copies.paths;
+        copies.paths = path;
+    }
+    return path;
+}
+
+/* One that is in no list, or NULL if out of memory. */
+static struct copy *
+new_copy(const char *path)
+{
+    PyMutex_Lock(&copies.mutex);
+    const struct path *interned = intern_path(path);
+    struct copy *copy = interned != NULL ? copies.unused : NULL;
+    if (copy != NULL) {
+        copies.unused = copy->next;
+    }
+    PyMutex_Unlock(&copies.mutex);
+    if (copy == NULL && interned != NULL) {
+        copy = PyMem_RawCalloc(1, sizeof(*copy));
+    }
+    if (copy != NULL) {
+        copy->path = interned;
+        copy->soname = NULL;
+    }
+    return copy;
+}
+
+static void
+discard_copy(struct copy *copy)
+{
+    PyMem_RawFree(copy->soname);
+    PyMutex_Lock(&copies.mutex);
+    _Py_atomic_store_ptr_relaxed(&copy->next, copies.unused);
+    copies.unused = copy;
+    PyMutex_Unlock(&copies.mutex);
+}
+
+/* Who walks the list without the mutex reads these fields, also those of copies that are not
+   in it any more. */
+static void
+publish(struct copy *copy, struct owner *owner, const _PyElfLoaded *loaded)
+{
+    PyMutex_Lock(&copies.mutex);
+    _PySeqLock_LockWrite(&copies.sequence);
+    copy->loaded.handle = loaded->handle;
+    copy->loaded.base = loaded->base;
+    copy->loaded.own_size = loaded->own_size;
+    copy->loaded.hooks = loaded->hooks;
+    _Py_atomic_store_uintptr_relaxed(&copy->loaded.start, loaded->start);
+    _Py_atomic_store_uintptr_relaxed(&copy->loaded.end, loaded->end);
+    _Py_atomic_store_ptr_relaxed(&copy->owner, owner);
+    _Py_atomic_store_ptr_relaxed(&copy->next, copies.copies);
+    _Py_atomic_store_ptr_relaxed(&copies.copies, copy);
+    _PySeqLock_UnlockWrite(&copies.sequence);
+    PyMutex_Unlock(&copies.mutex);
+}
+
 /* The interpreter's copy of the library, a new one or what it has already. */
 static struct copy *
-load_copy(struct loading *loading, struct library *library)
+load_copy(struct loading *loading, _PyElfLibrary *library)
 {
     _PyElfImage *image = &library->image;
-    struct problem *problem = &loading->problem;
+    _PyElfProblem *problem = &loading->problem;
     struct copy *copy = find_copy(loading->owner, &image->status);
     if (copy != NULL) {
         return copy;
@@ -753,56 +413,34 @@ load_copy(struct loading *loading, struct library *library)
     if (load_needed(loading, library) < 0) {
         return NULL;
     }
-    copy = PyMem_RawCalloc(1, sizeof(*copy));
+    copy = new_copy(library->path);
     if (copy == NULL) {
-        return fail(problem, library->path, "out of memory");
+        return _PyElf_Fail(problem, library->path, "out of memory");
     }
-    copy->path = _PyMem_RawStrdup(library->path);
     const char *soname = _PyElfImage_String(image, DT_SONAME, 0);
     if (soname != NULL) {
         copy->soname = _PyMem_RawStrdup(soname);
-    }
-    if (copy->path == NULL || (soname != NULL && copy->soname == NULL)) {
-        fail(problem, library->path, "out of memory");
-        goto error;
-    }
-    if (soname != NULL) {
-        const char *wrong = make_soname(copy->soname, next_number())
-                            ? _PyElfImage_Rename(image, soname, copy->soname)
-                            : "its name is too short";
+        const char *wrong = copy->soname == NULL ? "out of memory"
+                            : !_PyElfLoad_MakeName(copy->soname) ? "its name is too short"
+                            : _PyElfImage_Rename(image, soname, copy->soname);
         if (wrong != NULL) {
-            fail(problem, library->path, wrong);
+            _PyElf_Fail(problem, library->path, wrong);
             goto error;
         }
     }
-    copy->hooks = _PyElfImage_TakeHooks(image);
+    copy->status = image->status;
+    copy->kept_for = why_kept(image);
+    _PyElfLoaded loaded = {.hooks = _PyElfImage_TakeHooks(image)};
     _PyElfImage_UnshareSymbols(image);
-
-    copy->handle = load_image(library, loading->flags, copy, problem);
-    if (copy->handle == NULL) {
+    if (_PyElfLoad_Open(image, library->path, loading->flags, &loaded, problem) < 0) {
         goto error;
     }
-    copy->owner = loading->owner;
-    copy->status = image->status;
-    copy->start = UINTPTR_MAX;
-    for (size_t i = 0; i < image->nsegments; i++) {
-        const ElfW(Phdr) *segment = &image->segments[i];
-        if (segment->p_type == PT_LOAD) {
-            copy->start = Py_MIN(copy->start, copy->base + segment->p_vaddr);
-            copy->end = Py_MAX(copy->end, copy->base + segment->p_vaddr + segment->p_memsz);
-        }
-    }
-    PyMutex_Lock(&copies.mutex);
-    copy->next = copies.copies;
-    _Py_atomic_store_ptr_release(&copies.copies, copy);
-    PyMutex_Unlock(&copies.mutex);
-    call_constructors(copy);
+    publish(copy, loading->owner, &loaded);
+    _PyElfLoad_CallConstructors(&loaded);
     return copy;
 
 error:
-    PyMem_RawFree(copy->path);
-    PyMem_RawFree(copy->soname);
-    PyMem_RawFree(copy);
+    discard_copy(copy);
     return NULL;
 }
 
@@ -851,7 +489,7 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
         return NULL;
     }
     PyInterpreterState *interp = _PyInterpreterState_GET();
-    struct library library = {.path = path};
+    _PyElfLibrary library = {.path = path};
     struct loading loading = {
         .owner = find_or_add_owner(interp),
         /* What others would bind to is never one interpreter's. */
@@ -861,22 +499,18 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
     const char *wrong = loading.owner == NULL ? "out of memory"
                         : _PyElfImage_Open(&library.image, path);
     if (wrong != NULL) {
-        fail(&loading.problem, path, wrong);
+        _PyElf_Fail(&loading.problem, path, wrong);
     }
     else {
         copy = load_copy(&loading, &library);
         _PyElfImage_Close(&library.image);
     }
-    while (loading.seen != NULL) {
-        struct seen *seen = loading.seen;
-        loading.seen = seen->next;
-        PyMem_RawFree(seen);
-    }
+    _PyElfSeen_Free(loading.seen);
     if (copy != NULL) {
         char function[258];
         PyOS_snprintf(function, sizeof(function), "%.20s_%.200s", info->hook_prefix,
                       PyBytes_AS_STRING(info->name_encoded));
-        return (dl_funcptr)dlsym(copy->handle, function);
+        return (dl_funcptr)dlsym(copy->loaded.handle, function);
     }
     return raise_import_error(info, PyUnicode_DecodeLocale(loading.problem.text,
                                                             "surrogateescape"));
@@ -885,29 +519,43 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 
 /* --- visitors ------------------------------------------------------------- */
 
-/* Copies are never removed, so no lock is needed.  Threads mostly ask for one address again
-   and again; the newest copy tells whether some were added meanwhile. */
+static struct owner *
+search_owner(uintptr_t address)
+{
+    const struct copy *copy = _Py_atomic_load_ptr_relaxed(&copies.copies);
+    while (copy != NULL
+           && !(address >= _Py_atomic_load_uintptr_relaxed(&copy->loaded.start)
+                && address < _Py_atomic_load_uintptr_relaxed(&copy->loaded.end)))
+    {
+        copy = _Py_atomic_load_ptr_relaxed(&copy->next);
+    }
+    return copy != NULL ? _Py_atomic_load_ptr_relaxed(&copy->owner) : NULL;
+}
+
+/* An owner lives as long as its copies, so for the caller at that address.  Threads mostly ask
+   for one address again and again. */
 static struct owner *
 owner_at(const void *address)
 {
     static _Py_thread_local struct {
-        struct copy *newest;
+        uint32_t sequence;
         const void *address;
         struct owner *owner;
     } last;
-    struct copy *copy = _Py_atomic_load_ptr_acquire(&copies.copies);
-    if (last.newest == copy && last.address == address) {
+    uint32_t sequence = _PySeqLock_BeginRead(&copies.sequence);
+    if (last.sequence == sequence && last.address == address) {
         return last.owner;
     }
-    last.newest = copy;
-    last.address = address;
-    while (copy != NULL
-           && !((uintptr_t)address >= copy->start && (uintptr_t)address < copy->end))
+    struct owner *owner;
+    while (owner = search_owner((uintptr_t)address),
+           !_PySeqLock_EndRead(&copies.sequence, sequence))
     {
-        copy = copy->next;
+        sequence = _PySeqLock_BeginRead(&copies.sequence);
     }
-    last.owner = copy != NULL ? copy->owner : NULL;
-    return last.owner;
+    last.sequence = sequence;
+    last.address = address;
+    last.owner = owner;
+    return owner;
 }
 
 PyInterpreterState *
@@ -955,11 +603,17 @@ _PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
         if (enters) {
             (void)_Py_atomic_add_uint32(&owner->visitors, 1);
         }
+        else {
+            owner->waiting++;
+        }
         PyMutex_Unlock(&copies.mutex);
         if (enters) {
             return interp;
         }
         wait_while(&owner->is_shut, 1);
+        PyMutex_Lock(&copies.mutex);
+        owner->waiting--;
+        PyMutex_Unlock(&copies.mutex);
     }
 }
 
@@ -969,8 +623,8 @@ _PyExtensionCopies_Leave(PyInterpreterState *interp)
     PyMutex_Lock(&copies.mutex);
     struct owner *owner = find_owner(interp);
     (void)_Py_atomic_add_uint32(&owner->visitors, (uint32_t)-1);
-    PyMutex_Unlock(&copies.mutex);
     _PyParkingLot_UnparkAll(&owner->visitors);
+    PyMutex_Unlock(&copies.mutex);
 }
 
 /* The owner, or NULL, and how many are visiting it. */
@@ -1017,11 +671,9 @@ _PyExtensionCopies_LetIn(PyInterpreterState *interp)
     struct owner *owner = find_owner(interp);
     if (owner != NULL) {
         _Py_atomic_store_uint32(&owner->is_shut, 0);
-    }
-    PyMutex_Unlock(&copies.mutex);
-    if (owner != NULL) {
         _PyParkingLot_UnparkAll(&owner->is_shut);
     }
+    PyMutex_Unlock(&copies.mutex);
 }
 
 
@@ -1100,7 +752,7 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
     for (; copy != NULL; copy = copy->next) {
         if (copy->owner == owner) {
             has_copies = true;
-            call_destructors(copy);
+            _PyElfLoad_CallDestructors(&copy->loaded);
         }
     }
     PyMutex_Lock(&copies.mutex);
@@ -1119,10 +771,102 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
     }
 }
 
+/* Take the owner's copies out of the list, the newest first.  The mutex is held. */
+static struct copy *
+withdraw(const struct owner *owner)
+{
+    struct copy *gone = NULL, **end = &gone;
+    _PySeqLock_LockWrite(&copies.sequence);
+    for (struct copy **link = &copies.copies; *link != NULL;) {
+        struct copy *copy = *link;
+        if (copy->owner != owner) {
+            link = &copy->next;
+            continue;
+        }
+        _Py_atomic_store_ptr_relaxed(link, copy->next);
+        _Py_atomic_store_ptr_relaxed(&copy->next, NULL);
+        _Py_atomic_store_ptr_relaxed(end, copy);
+        end = &copy->next;
+    }
+    _PySeqLock_UnlockWrite(&copies.sequence);
+    return gone;
+}
+
+static bool
+are_any_kept(const struct owner *owner)
+{
+    const struct copy *copy = copies.copies;
+    while (copy != NULL && !(copy->owner == owner && copy->kept_for != NULL)) {
+        copy = copy->next;
+    }
+    return copy != NULL;
+}
+
+bool
+_PyExtensionCopies_Unload(int64_t id)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct owner **link = &copies.owners;
+    while (*link != NULL && (*link)->id != id) {
+        link = &(*link)->next;
+    }
+    struct owner *owner = *link;
+    if (owner == NULL || are_any_kept(owner)) {
+        PyMutex_Unlock(&copies.mutex);
+        return false;
+    }
+    struct copy *gone = withdraw(owner);
+    *link = owner->next;
+    struct module_index **last = &owner->indices;
+    while (*last != NULL) {
+        last = &(*last)->next;
+    }
+    *last = copies.unused_indices;
+    copies.unused_indices = owner->indices;
+    bool is_waited_for = owner->waiting != 0;
+    PyMutex_Unlock(&copies.mutex);
+
+    while (gone != NULL) {
+        struct copy *copy = gone;
+        gone = copy->next;
+        _PyElfLoad_Close(&copy->loaded);
+        discard_copy(copy);
+    }
+    /* Threads that came too late wait for ever. */
+    if (!is_waited_for) {
+        PyMem_RawFree(owner);
+    }
+    return true;
+}
+
+Py_ssize_t
+_PyExtensionCopies_NextModuleIndex(const PyModuleDef *def)
+{
+    struct owner *owner = owner_at(def);
+    if (owner == NULL) {
+        return _PyImport_GetNextModuleIndex();
+    }
+    PyMutex_Lock(&copies.mutex);
+    struct module_index *index = copies.unused_indices;
+    if (index != NULL) {
+        copies.unused_indices = index->next;
+    }
+    else if ((index = PyMem_RawMalloc(sizeof(*index))) != NULL) {
+        index->value = _PyImport_GetNextModuleIndex();
+    }
+    if (index != NULL) {
+        index->next = owner->indices;
+        owner->indices = index;
+    }
+    PyMutex_Unlock(&copies.mutex);
+    return index != NULL ? index->value : _PyImport_GetNextModuleIndex();
+}
+
 void
 _PyExtensionCopies_AfterFork(void)
 {
     _PyMutex_at_fork_reinit(&copies.mutex);
+    (void)_PySeqLock_AfterFork(&copies.sequence);
     for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
         owner->interp = NULL;
         owner->visitors = 0;
@@ -1155,9 +899,10 @@ _PyExtensionCopies_List(size_t *count)
     *count = needed;
     for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
         list[--needed] = (_PyExtensionCopies_Info){
-            .path = copy->path,
+            .path = copy->path->text,
+            .kept_for = copy->kept_for,
             .owner = copy->owner->interp != NULL ? copy->owner->id : -1,
-            .own_size = copy->own_size,
+            .own_size = copy->loaded.own_size,
         };
     }
     PyMutex_Unlock(&copies.mutex);
@@ -1181,6 +926,18 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 void
 _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
+}
+
+bool
+_PyExtensionCopies_Unload(int64_t id)
+{
+    return false;
+}
+
+Py_ssize_t
+_PyExtensionCopies_NextModuleIndex(const PyModuleDef *def)
+{
+    return _PyImport_GetNextModuleIndex();
 }
 
 PyInterpreterState *

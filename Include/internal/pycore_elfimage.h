@@ -61,6 +61,13 @@ extern const char *_PyElfImage_String(const _PyElfImage *image, ElfW(Sxword) tag
 /* Does it use a symbol of Python's that another library has to define? */
 extern bool _PyElfImage_CallsPython(const _PyElfImage *image);
 
+/* Does it use a symbol of this name, or if that ends in '*', one whose name begins so, that
+   another library has to define? */
+extern bool _PyElfImage_Uses(const _PyElfImage *image, const char *name);
+
+/* Does it say that it is not to be unloaded, or does the loader not do that wholly? */
+extern bool _PyElfImage_IsForGood(const _PyElfImage *image);
+
 /* Is it written to where it says that it is not, to be relocated? */
 extern bool _PyElfImage_HasTextRelocations(const _PyElfImage *image);
 

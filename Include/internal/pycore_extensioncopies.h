@@ -67,6 +67,15 @@ extern bool _PyExtensionCopies_AddPendingCall(int (*function)(void *), void *arg
    the GIL, and that no other thread is in the interpreter. */
 extern void _PyExtensionCopies_Fini(PyInterpreterState *interp);
 
+/* Unload the copies of the interpreter of that id, which has ended: no code of them may run, and
+   no object of the interpreter exist.  Returns false if it had none, or if some have to be kept;
+   then all are, and with them whatever they refer to.  Needs no GIL. */
+extern bool _PyExtensionCopies_Unload(int64_t id);
+
+/* The number of a new module definition, which becomes unused again if it is of a copy that is
+   unloaded.  Any thread may call it. */
+extern Py_ssize_t _PyExtensionCopies_NextModuleIndex(const PyModuleDef *def);
+
 /* Where the function that uses it returns to. */
 #ifdef __GNUC__
 #  define _PyExtensionCopies_CALLER() __builtin_return_address(0)
@@ -104,6 +113,8 @@ typedef struct {
     const char *path;           /* of the original */
     int64_t owner;              /* id of the interpreter; -1 once that has ended */
     size_t own_size;            /* bytes that it does not share with the original */
+    const char *kept_for;       /* why it is not unloaded when its interpreter has ended, or NULL;
+                                   static */
 } _PyExtensionCopies_Info;
 
 /* All copies of the process, the oldest first, in an array for the caller to free with

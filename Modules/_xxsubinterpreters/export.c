@@ -79,7 +79,7 @@ take_memory(PyObject *obj, size_t n)
 #ifdef Py_REF_DEBUG
         _Py_DecRefTotal(PyThreadState_Get());
 #endif
-        _PyRawMemory_Give();
+        _PyRawMemory_Give(obj);
         return obj;
     }
     return NULL;

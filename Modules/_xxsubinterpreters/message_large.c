@@ -57,6 +57,6 @@ _PyMessage_TakeLarge(PyObject *copy)
         PyMem_RawFree(copy);
         return obj;
     }
-    _PyRawMemory_Take();
+    _PyRawMemory_Take(copy);
     return PyObject_Init(copy, type);
 }

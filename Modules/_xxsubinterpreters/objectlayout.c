@@ -120,7 +120,7 @@ _PyObjectLayout_Take(PyObject *obj, _PyAllocation *allocation)
     }
     look(obj, allocation);
     set(obj, &nothing);
-    _PyRawMemory_Give();
+    _PyRawMemory_Give(allocation->memory);
     return 1;
 }
 
@@ -148,7 +148,7 @@ int
 _PyObjectLayout_Put(PyObject *obj, _PyAllocation *allocation)
 {
     if (allocation->memory != NULL && _PyRawMemory_IsGood()) {
-        _PyRawMemory_Take();
+        _PyRawMemory_Take(allocation->memory);
     }
     else if (allocation->memory != NULL) {
         size_t n = (size_t)allocation->allocated * allocation->itemsize;

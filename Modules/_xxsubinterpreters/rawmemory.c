@@ -33,23 +33,19 @@ _PyRawMemory_IsGood(void)
     return allocator() != OTHER;
 }
 
-/* Those who share the count share the GIL. */
-static void
-count(Py_ssize_t n)
+/* Those who share the books share the GIL. */
+void
+_PyRawMemory_Take(void *memory)
 {
     if (allocator() == PYMALLOC) {
-        _PyInterpreterState_GET()->obmalloc->mgmt.raw_allocated_blocks += n;
+        _PyMem_AddLargeBlock(_PyInterpreterState_GET()->obmalloc, memory);
     }
 }
 
 void
-_PyRawMemory_Take(void)
+_PyRawMemory_Give(void *memory)
 {
-    count(1);
-}
-
-void
-_PyRawMemory_Give(void)
-{
-    count(-1);
+    if (allocator() == PYMALLOC) {
+        _PyMem_RemoveLargeBlock(_PyInterpreterState_GET()->obmalloc, memory);
+    }
 }

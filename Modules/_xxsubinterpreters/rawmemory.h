@@ -18,7 +18,7 @@ extern int _PyRawMemory_IsGood(void);
 
 /* An allocation becomes the current interpreter's, or is not its any more.  Only where it
    is good. */
-extern void _PyRawMemory_Take(void);
-extern void _PyRawMemory_Give(void);
+extern void _PyRawMemory_Take(void *memory);
+extern void _PyRawMemory_Give(void *memory);
 
 #endif /* !Py_XXSUBINTERPRETERS_RAWMEMORY_H */
