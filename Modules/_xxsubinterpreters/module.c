@@ -439,7 +439,7 @@ Return (path, owner's id or -1, nbytes, why it is kept or None) of each private 
 
 static PyObject *
 _xxsubinterpreters_list_extensions_impl(PyObject *module)
-/*[clinic end generated code: output=a71d783f55ee21c1 input=397b6528ff298b67]*/
+/*[clinic end generated code: output=a71d783f55ee21c1 input=6d7fbec29db42313]*/
 
 {
     size_t count;
