@@ -71,8 +71,19 @@ class CopyTests(TestCase):
         size = os.path.getsize(path)
         for copy in copies():
             self.assertTrue(0 < copy.nbytes < size, (copy, size))
+            self.assertIsNone(copy.kept_for)
         first.close()
-        self.assertEqual([copy.owner for copy in copies()], [None, second])
+        self.assertEqual([copy.owner for copy in copies()], [second])
+
+    def test_no_block_is_left(self):
+        def cycle():
+            with interpreters.create() as interp:
+                interp.call(state_of, '_testsinglephase')
+        cycle()
+        before = sys.getallocatedblocks()
+        for _ in range(20):
+            cycle()
+        self.assertLess(sys.getallocatedblocks() - before, 20)
 
     def test_strict_refuses(self):
         interp = self.create(extensions='strict')
@@ -137,7 +148,6 @@ class CopyTests(TestCase):
         _, out, _ = script_helper.assert_python_ok(
             '-c', script, self.original.__file__, self.folder, '1')
         self.assertEqual(out.strip(), b'done')
-
 
     def run_script(self, script):
         """Run code in a process of its own, with the test module's path and folder."""
@@ -205,7 +215,8 @@ class CopyTests(TestCase):
             import os, tempfile
             parents = ['/tmp', '/var/tmp', '/dev/shm']
             os.environ['TMPDIR'] = parents[0] = tempfile.mkdtemp(dir=sys.argv[2])
-            assert interpreters.create().call(load) == 3
+            interp = interpreters.create()
+            assert interp.call(load) == 3
             assert os.listdir(parents[0]) == []
             with open('/proc/self/maps') as f:
                 assert f'{parents[0]}/python-copy-' in f.read()
