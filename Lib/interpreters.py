@@ -552,12 +552,13 @@ def list_shared():
 
 # ---- extension modules ----
 
-ExtensionCopy = collections.namedtuple('ExtensionCopy', 'path owner nbytes kept_for')
+ExtensionCopy = collections.namedtuple('ExtensionCopy', 'path owner nbytes seconds kept_for')
 ExtensionCopy.__doc__ = """A private copy of an extension module, as list_extensions() tells.
 
 path (str) is the file it is a copy of; owner the Interpreter that loaded it, or
 None once that has ended; nbytes (int) how much of the copy is not shared with the
-file's other users.  kept_for (str) is why it is not unloaded when its interpreter
+file's other users; seconds (float) how long it took to load it, and what it needs,
+not counting what the module does when it is initialised.  kept_for (str) is why it is not unloaded when its interpreter
 ends, as "it can start threads"; None if it is, provided that no other copy of the
 same interpreter has to be kept.
 """
@@ -569,8 +570,8 @@ def list_extensions():
     Libraries that came with a module and were copied with it are among them.
     """
     by_id = {interp.id: interp for interp in list_all()}
-    return [ExtensionCopy(path, by_id.get(owner), nbytes, kept_for)
-            for path, owner, nbytes, kept_for in _engine.list_extensions()]
+    return [ExtensionCopy(path, by_id.get(owner), nbytes, seconds, kept_for)
+            for path, owner, nbytes, seconds, kept_for in _engine.list_extensions()]
 
 
 # ---- asyncio ----

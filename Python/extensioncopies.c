@@ -143,6 +143,7 @@ struct copy {
     struct stat status;             /* of that, which tells it from others */
     char *soname;                   /* the name others need it by, or NULL */
     const char *kept_for;           /* why it is not unloaded, or NULL */
+    PyTime_t load_time;             /* how long loading took, with what it needs */
     _PyElfLoaded loaded;
 };
 
@@ -410,6 +411,8 @@ load_copy(struct loading *loading, _PyElfLibrary *library)
     if (copy != NULL) {
         return copy;
     }
+    PyTime_t start, end;
+    (void)PyTime_MonotonicRaw(&start);
     if (load_needed(loading, library) < 0) {
         return NULL;
     }
@@ -435,6 +438,8 @@ load_copy(struct loading *loading, _PyElfLibrary *library)
     if (_PyElfLoad_Open(image, library->path, loading->flags, &loaded, problem) < 0) {
         goto error;
     }
+    (void)PyTime_MonotonicRaw(&end);
+    copy->load_time = end - start;
     publish(copy, loading->owner, &loaded);
     _PyElfLoad_CallConstructors(&loaded);
     return copy;
@@ -900,6 +905,7 @@ _PyExtensionCopies_List(size_t *count)
     for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
         list[--needed] = (_PyExtensionCopies_Info){
             .path = copy->path->text,
+            .load_time = copy->load_time,
             .kept_for = copy->kept_for,
             .owner = copy->owner->interp != NULL ? copy->owner->id : -1,
             .own_size = copy->loaded.own_size,

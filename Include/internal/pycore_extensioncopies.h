@@ -113,6 +113,7 @@ typedef struct {
     const char *path;           /* of the original */
     int64_t owner;              /* id of the interpreter; -1 once that has ended */
     size_t own_size;            /* bytes that it does not share with the original */
+    PyTime_t load_time;         /* how long loading took, with that of libraries it needs */
     const char *kept_for;       /* why it is not unloaded when its interpreter has ended, or NULL;
                                    static */
 } _PyExtensionCopies_Info;

@@ -434,7 +434,9 @@ _xxsubinterpreters_create_impl(PyObject *module, int private_extensions)
 /*[clinic input]
 _xxsubinterpreters.list_extensions
 
-Return (path, owner's id or -1, nbytes, why it is kept or None) of each private copy.
+Return what is known of each private copy of an extension module.
+
+A tuple of its path, its owner's id or -1, nbytes, seconds, and why it is kept or None.
 [clinic start generated code]*/
 
 static PyObject *
@@ -449,9 +451,11 @@ _xxsubinterpreters_list_extensions_impl(PyObject *module)
     }
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list != NULL && i < count; i++) {
-        PyObject *item = Py_BuildValue("NLnz", PyUnicode_DecodeFSDefault(copies[i].path),
+        PyObject *item = Py_BuildValue("NLndz", PyUnicode_DecodeFSDefault(copies[i].path),
                                        (long long)copies[i].owner,
-                                       (Py_ssize_t)copies[i].own_size, copies[i].kept_for);
+                                       (Py_ssize_t)copies[i].own_size,
+                                       PyTime_AsSecondsDouble(copies[i].load_time),
+                                       copies[i].kept_for);
         if (item == NULL) {
             Py_CLEAR(list);
             break;

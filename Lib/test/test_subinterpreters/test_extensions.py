@@ -71,6 +71,7 @@ class CopyTests(TestCase):
         size = os.path.getsize(path)
         for copy in copies():
             self.assertTrue(0 < copy.nbytes < size, (copy, size))
+            self.assertGreater(copy.seconds, 0)
             self.assertIsNone(copy.kept_for)
         first.close()
         self.assertEqual([copy.owner for copy in copies()], [second])
