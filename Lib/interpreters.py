@@ -412,15 +412,27 @@ class Interpreter:
 def _close_remaining():
     """At exit of the process, close what create() made; wait for its threads.
 
-    What cannot be closed, since a daemon thread of the main interpreter runs
-    in it, is left to the runtime.
+    What cannot be closed, since a daemon thread runs in it, does what it has to
+    do at exit, and is left to the runtime.
     """
     for id, _, owned in _engine.list_all():
         if owned:
             try:
                 _engine.close(id)
             except InterpreterError:
-                pass
+                try:
+                    Interpreter(id).exec(_AT_EXIT)
+                except InterpreterError:
+                    pass
+
+
+_AT_EXIT = """
+import atexit, sys
+atexit._run_exitfuncs()
+for file in sys.stdout, sys.stderr:
+    if file is not None:
+        file.flush()
+"""
 
 
 if _engine.get_current() == _engine.get_main():

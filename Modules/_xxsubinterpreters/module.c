@@ -441,7 +441,7 @@ A tuple of its path, its owner's id or -1, nbytes, seconds, and why it is kept o
 
 static PyObject *
 _xxsubinterpreters_list_extensions_impl(PyObject *module)
-/*[clinic end generated code: output=a71d783f55ee21c1 input=6d7fbec29db42313]*/
+/*[clinic end generated code: output=a71d783f55ee21c1 input=635bfc9265f37059]*/
 
 {
     size_t count;

@@ -296,19 +296,65 @@ class NativeCodeTests(TestCase):
 
 
 class DaemonThreadTests(TestCase):
+    """Extension modules that know nothing of interpreters may come with code that needs them."""
 
-    def test_refused(self):
-        # The end of the process would take such a thread's state away while it runs.
+    def test_strict_refuses(self):
         def start():
             import threading
             threading.Thread(target=int, daemon=True).start()
-        for extensions in 'private', 'strict':
-            with self.subTest(extensions):
-                interp = self.create(extensions=extensions)
-                with self.assertRaises(interpreters.ExecutionFailed) as caught:
-                    interp.call(start)
-                self.assertIs(type(caught.exception.exception), RuntimeError)
-                self.assertIn('daemon threads are disabled', str(caught.exception.exception))
+        interp = self.create(extensions='strict')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            interp.call(start)
+        self.assertIs(type(caught.exception.exception), RuntimeError)
+        self.assertIn('daemon threads are disabled', str(caught.exception.exception))
+
+    def test_close_while_one_runs(self):
+        def start():
+            import builtins, threading
+            builtins.end = threading.Event()
+            builtins.thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+        interp = self.create()
+        interp.call(start)
+        with self.assertRaisesRegex(interpreters.InterpreterError, 'threads'):
+            interp.close()
+        self.assertIn(interp, interpreters.list_all())
+        interp.exec('end.set(); thread.join()')
+        interp.close()
+        self.assertNotIn(interp, interpreters.list_all())
+
+    def test_the_process_exits_while_some_run(self):
+        # In Python, in the engine, in C, and in the interpreter from outside.
+        _, out, err = script_helper.assert_python_ok('-c', textwrap.dedent("""
+            import interpreters, sys, threading
+            def start(started, never):
+                import atexit, sys, threading, time
+                atexit.register(print, 'exit function')
+                def wait():
+                    started.send(None)
+                    never.recv()
+                def run():
+                    started.send(None)
+                    while True:
+                        pass
+                def sleep():
+                    started.send(None)
+                    time.sleep(1000)
+                for target in wait, run, sleep, run:
+                    threading.Thread(target=target, daemon=True).start()
+                    started.send(None)
+                print('started', end=' ')
+            started, started_send = interpreters.create_channel(None)
+            never, keep = interpreters.create_channel()
+            for _ in range(3):
+                interp = interpreters.create()
+                interp.call(start, started_send, never)
+                threading.Thread(target=interp.exec, args=['while True: pass'],
+                                 daemon=True).start()
+                for _ in range(8):
+                    started.recv()
+            """))
+        self.assertEqual((out.split(), err), ([b'started', b'exit', b'function'] * 3, b''))
 
 
 class FaulthandlerTests(TestCase):
