@@ -142,6 +142,12 @@ read_image(_PyElfImage *image)
 
     for (size_t i = 0; i < image->nsegments; i++) {
         const ElfW(Phdr) *segment = &image->segments[i];
+        /* The loader would map what is not there, and be killed for touching it. */
+        if (segment->p_type == PT_LOAD
+            && at_offset(image, segment->p_offset, segment->p_filesz, 1) == NULL)
+        {
+            return "damaged: it ends too early";
+        }
         if (segment->p_type == PT_DYNAMIC) {
             image->dynamic = at_offset(image, segment->p_offset, segment->p_filesz, 8);
             image->ndynamic = segment->p_filesz / sizeof(ElfW(Dyn));

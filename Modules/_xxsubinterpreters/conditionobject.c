@@ -91,7 +91,7 @@ wait_once(_PySyncObject *self, PyTime_t deadline)
         return -1;
     }
     _PySyncWait wait = {0};
-    uint64_t depth = s->lock->depth;
+    uint64_t depth = _PySync_Depth(s->lock);
     _PySync_WaitForNotify(s, &wait);
     int64_t interp = s->lock->kind == _PySync_RLOCK
                      ? _PySync_Value(_PySync_State(s->lock)) : -1;

@@ -277,7 +277,7 @@ static void
 set_owner(_PySync *s, uint64_t thread, uint64_t depth)
 {
     if (s->kind == _PySync_RLOCK) {
-        s->depth = depth;
+        _Py_atomic_store_uint64_relaxed(&s->depth, depth);
         _Py_atomic_store_uint64_relaxed(&s->owner, thread);
     }
 }
@@ -366,6 +366,18 @@ _PySync_Release(_PySync *s, uint64_t thread)
     unlock(s);
     _PyWaiter_Wake(woken);
     return status;
+}
+
+int
+_PySync_AddDepth(_PySync *s, uint64_t thread, int n)
+{
+    lock(s);
+    int is_owner = _PySync_IsOwner(s, thread);
+    if (is_owner) {
+        _Py_atomic_store_uint64_relaxed(&s->depth, _PySync_Depth(s) + (uint64_t)(int64_t)n);
+    }
+    unlock(s);
+    return is_owner;
 }
 
 /* As the next function, as long as nobody waits.  Else return WAITING. */

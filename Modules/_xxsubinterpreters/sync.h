@@ -55,8 +55,9 @@ typedef enum {
 
 typedef struct _PySync {
     uint64_t state;                 /* of an event: whether it is set */
-    /* Of an RLock: its owner, as an atomic number that only the owner finds
-       to be its own, or 0; how often it has acquired it. */
+    /* Of an RLock, both atomic: its owner, as a number that only the owner finds to
+       be its own, or 0; how often it has acquired it.  The mutex covers changes of
+       `depth` by who is the owner already, since the lock may be taken from it. */
     uint64_t owner;
     uint64_t depth;
 
@@ -177,6 +178,17 @@ _PySync_IsOwner(const _PySync *rlock, uint64_t thread)
 {
     return _Py_atomic_load_uint64_relaxed(&rlock->owner) == thread;
 }
+
+/* It may be another owner's by now. */
+static inline uint64_t
+_PySync_Depth(const _PySync *rlock)
+{
+    return _Py_atomic_load_uint64_relaxed(&rlock->depth);
+}
+
+/* Let an RLock's owner have acquired it n times more.  Return false if it is not, or
+   not any more, that thread's. */
+extern int _PySync_AddDepth(_PySync *rlock, uint64_t thread, int n);
 
 /* Release every lock that a thread of the interpreter owns. */
 extern void _PySync_ReleaseAbandoned(int64_t interp);

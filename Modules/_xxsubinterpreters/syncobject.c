@@ -302,14 +302,15 @@ acquire_fast(_PySync *s)
 {
     PyThreadState *tstate = _PyThreadState_GET();
     if (s->kind == _PySync_RLOCK) {
-        if (_PySync_IsOwner(s, tstate->thread_id)) {
-            s->depth++;
+        if (_PySync_IsOwner(s, tstate->thread_id)
+            && _PySync_AddDepth(s, tstate->thread_id, 1))
+        {
             return 1;
         }
         if (!_PySync_AcquireFast(s, tstate->interp->id)) {
             return 0;
         }
-        s->depth = 1;
+        _Py_atomic_store_uint64_relaxed(&s->depth, 1);
         _Py_atomic_store_uint64_relaxed(&s->owner, tstate->thread_id);
         return 1;
     }
@@ -352,13 +353,17 @@ int
 _PySyncObject_Release(_PySync *s)
 {
     if (s->kind == _PySync_RLOCK) {
-        if (!_PySync_IsOwner(s, _PySyncObject_Thread())) {
+        uint64_t thread = _PySyncObject_Thread();
+        int is_owner = _PySync_IsOwner(s, thread);
+        if (is_owner && _PySync_Depth(s) > 1) {
+            is_owner = _PySync_AddDepth(s, thread, -1);
+            if (is_owner) {
+                return 0;
+            }
+        }
+        if (!is_owner) {
             PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
             return -1;
-        }
-        if (s->depth > 1) {
-            s->depth--;
-            return 0;
         }
     }
     else if (_PySync_ReleaseFast(s)) {
@@ -625,14 +630,14 @@ static PyObject *
 rlock_recursion_count(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     _PySync *s = get_sync(op);
-    return PyLong_FromUnsignedLongLong(_PySyncObject_IsOwned(s) ? s->depth : 0);
+    return PyLong_FromUnsignedLongLong(_PySyncObject_IsOwned(s) ? _PySync_Depth(s) : 0);
 }
 
 static PyObject *
 rlock_release_save(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     _PySync *s = get_sync(op);
-    uint64_t depth = s->depth;
+    uint64_t depth = _PySync_Depth(s);
     if (!_PySyncObject_IsOwned(s) || _PySync_Release(s, _PySyncObject_Thread()) != _PySync_OK)
     {
         PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 import sys
 import textwrap
 import unittest
@@ -15,6 +16,15 @@ def state_of(name):
     """What the module keeps in C variables, and where one of its objects is."""
     module = __import__(name)
     return module.initialized_count(), module.sum(1, 2), id(module.error)
+
+
+def loaded_size(library):
+    """Where what is loaded of a library ends in its file (program headers of ELF)."""
+    PT_LOAD = 1
+    [first] = struct.unpack_from('Q', library, 32)
+    size, number = struct.unpack_from('HH', library, 54)
+    segments = [struct.unpack_from('IIQQQQ', library, first + i * size) for i in range(number)]
+    return max(offset + filesz for kind, _, offset, _, _, filesz in segments if kind == PT_LOAD)
 
 
 class CopyTests(TestCase):
@@ -116,6 +126,7 @@ class CopyTests(TestCase):
                 ('empty_file', b''),
                 ('text_file', b'not a library ' * 10),
                 ('cut_file', whole[:4096]),
+                ('nearly_loaded_file', whole[:loaded_size(whole) - 1]),
                 ('zeros_file', whole[:64] + bytes(len(whole) - 64))]:
             with self.subTest(name):
                 path = os.path.join(self.folder, f'{name}.so')

@@ -392,6 +392,50 @@ class ReleaseWhileClosingTests(TestCase):
         for _ in range(rounds(100)):
             self.race(random.randrange(6))
 
+    def test_rlock_that_its_owner_acquires_again(self):
+        @by_code
+        def acquire(lock):
+            lock.acquire()
+
+        def acquire_again():
+            interp.call(acquire, lock)
+            acquired.set()
+            acquire_lock, release = lock.acquire, lock.release
+            while not closed:
+                if acquire_lock(False):
+                    try:
+                        release()
+                    except RuntimeError:
+                        pass                # lost it meanwhile
+
+        def use():
+            try:
+                lock.acquire()
+            except OwnerDiedError:
+                return 'told'
+            count = lock._recursion_count()
+            lock.release()
+            return count
+
+        for _ in range(rounds(50)):
+            lock = RLock()
+            interp = self.create()
+            acquired = threading.Event()
+            closed = False
+            owning = self.start(acquire_again)
+            acquired.wait()
+            using = []
+            for i in range(2):
+                using.append(self.start(use))
+                while lock._waiting <= i:
+                    pass
+            interp.close()
+            results = [result() for result in using]
+            closed = True
+            owning()
+            self.assertEqual(results, ['told', 1])
+            self.assertFalse(lock.locked())
+
     def test_rlock_that_is_acquired_at_once(self):
         # Locks are given up one after the other; who follows acquires each as soon as
         # its owner's death was told, and stays its owner.
