@@ -8,7 +8,7 @@ import textwrap
 import unittest
 
 import interpreters
-from test.support import import_helper, os_helper, script_helper
+from test.support import import_helper, os_helper, refleak_helper, script_helper
 from test.test_subinterpreters.support import TestCase
 
 
@@ -90,12 +90,16 @@ class CopyTests(TestCase):
         def cycle():
             with interpreters.create() as interp:
                 interp.call(state_of, '_testsinglephase')
-        cycle()
-        before = sys.getallocatedblocks()
-        for _ in range(20):
+        for _ in range(5):
             cycle()
-        self.assertLess(sys.getallocatedblocks() - before, 20)
+        before = sys.getallocatedblocks()
+        for _ in range(40):
+            cycle()
+        # Less than one of each.
+        self.assertLess(sys.getallocatedblocks() - before, 40)
 
+    @unittest.skipIf(refleak_helper.hunting_for_refleaks(),
+                     'each original stays, with what it refers to')
     def test_strict_refuses(self):
         interp = self.create(extensions='strict')
         with self.assertRaises(interpreters.ExecutionFailed) as caught:
@@ -258,6 +262,8 @@ class NativeCodeTests(TestCase):
 
     def setUp(self):
         super().setUp()
+        if refleak_helper.hunting_for_refleaks():
+            self.skipTest('a copy that can start threads is kept, with what it refers to')
         original = import_helper.import_module('_testcapi')
         folder = self.enterContext(os_helper.temp_dir())
         shutil.copy(original.__file__, folder)
