@@ -145,3 +145,26 @@ def test_numpy_leaves_nothing(python):
     assert (done.returncode, done.stderr) == (0, '')
     nbytes, mappings = map(float, done.stdout.split())
     assert nbytes < LEFT and mappings < 0.1
+
+
+def test_numpy_arrays_that_outlive_their_interpreter(python):
+    done = subprocess.run([python, '-c', PROGRAM + '''
+def work(n):
+    import interpreters, numpy
+    return interpreters.share(numpy.arange(n, dtype=float))
+
+def cycle(n):
+    with interpreters.create() as interp:
+        array = interp.call(work, n)
+    assert interp in interpreters.list_all()        # until the array goes
+    assert array.sum() == n * (n - 1) / 2
+    array[0] = 1
+
+print(*growth(20, 100_000))
+print(len(interpreters.list_all()), interpreters.list_extensions(), interpreters.list_shared())
+'''], text=True, capture_output=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, '')
+    growth, rest = done.stdout.splitlines()
+    nbytes, mappings = map(float, growth.split())
+    assert nbytes < LEFT and mappings < 0.1
+    assert rest == '1 [] []'
