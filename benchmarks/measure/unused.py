@@ -8,14 +8,18 @@ The programs are WORKLOADS.  TURNS samples each of
   counters of the processor would do, but few virtual machines have them
 * lines of /proc/self/maps, threads, and modules in sys.modules at the end
 
-Other modules in sys.modules than in stock are an error.  Both pythons run a
-program once before, so that its modules are compiled, without randomised
-hashes, and in turn, every other time in the opposite order.  numpy comes from
-the virtual environments of the tests.  Prints what runner.measure_together() reads.
+Other modules in sys.modules than in stock are an error.  Both pythons have the
+same numpy, and their libraries, by links, at paths of the same length.  How long
+strings in memory lie, and where, and how they are hashed, is worth more
+instructions than what is looked for: so each turn has another seed for hashes
+and another size of the environment, the same for both.  They take turns, every
+other time in the opposite order, after one that does not count, as it compiles
+modules.  Prints what runner.measure_together() reads.
 """
 
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -26,106 +30,114 @@ from pathlib import Path
 from . import programs
 from .transports import Unavailable
 
-PASS, NUMPY = 'pass', 'import numpy, 100 passes of a loop'
+PASS, NUMPY = 'pass', 'import numpy, small arrays'
 WORKLOADS = {
     PASS: 'pass',
     NUMPY: 'import numpy\n'
            'for _ in range(100):\n'
            '    for n in 10, 100, 1000:\n'
            '        x = numpy.linspace(0.0, 1.0, n)\n'
-           '        (numpy.sin(x) + x).sum()\n',
+           '        (numpy.sin(x) + x).sum()',
 }
 OURS = tuple(WORKLOADS)
 STOCK = {label: f'{label}, stock' for label in OURS}
 CONTENDERS = *OURS, *STOCK.values()
 STATE = ('import os, sys\n'
          'with open("/proc/self/maps") as file:\n'
-         '    print(len(file.readlines()), len(os.listdir("/proc/self/task")), *sys.modules)\n')
+         '    print(len(file.readlines()), len(os.listdir("/proc/self/task")), *sys.modules)')
 COUNT = ('valgrind', '--tool=cachegrind', '--cache-sim=no', '--cachegrind-out-file=/dev/null',
          '--log-fd=1')
 
 
-def pythons(label):
-    """The paths of this python and of stock's for a program; Unavailable if one is missing."""
-    stock = programs.stock_python()
-    if label == PASS:
-        return programs.base_python(), stock
-    found = Path(sys.executable), stock.parent.parent / 'venv-stock' / 'bin' / 'python'
-    versions = [numpy_version(python) for python in found]
-    if versions[0] != versions[1]:
-        raise Unavailable(f'numpy is {versions[0]}, and {versions[1]} for stock')
-    return found
+class Python:
+    """A python whose library is at a path that is as long as those of others."""
 
+    def __init__(self, path, folder, env):
+        """The path of a python, of an empty folder for this, and the environment."""
+        self._command = folder / 'python'
+        self._command.symlink_to(path)
+        library = run(path, '-c', 'import os; print(os.path.dirname(os.__file__))', env=env)
+        library = Path(library.strip())
+        (folder / 'lib').mkdir()
+        (folder / 'lib' / 'python{}.{}'.format(*sys.version_info)).symlink_to(library)
+        self._env = env | {'PYTHONHOME': str(folder), 'PYTHONPYCACHEPREFIX': str(folder / 'cache')}
 
-def numpy_version(python):
-    if not python.is_file():
-        raise Unavailable('stock has no numpy (python3 tools/make.py venv --variant stock)')
-    done = subprocess.run([python, '-c', 'import numpy; print(numpy.__version__)'],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    if done.returncode:
-        raise Unavailable('numpy cannot be imported')
-    return done.stdout.strip()
+    def state(self, program, env):
+        """How many mappings and threads there are at the end of a program, and its modules."""
+        printed = run(self._command, '-c', f'{program}\n{STATE}', env=self._env | env)
+        mappings, threads, *modules = printed.split()
+        return int(mappings), int(threads), sorted(modules)
 
-
-def environment(folder):
-    """The same for both pythons, with a folder for what they compile."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
-    return kept | {'PYTHONPYCACHEPREFIX': folder, 'PYTHONHASHSEED': '0',
-                   'OPENBLAS_NUM_THREADS': '1'}
+    def instructions(self, program, env):
+        """Millions of instructions that are executed for a program."""
+        printed = run(*COUNT, self._command, '-c', program, env=self._env | env)
+        return int(re.search(r'I +refs: +([\d,]+)', printed)[1].replace(',', '')) / 1e6
 
 
 def run(*command, env):
     return subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def state(python, program, env):
-    """How many mappings and threads there are at the end of a program, and its modules."""
-    mappings, threads, *modules = run(python, '-c', program + STATE, env=env).split()
-    return int(mappings), int(threads), sorted(modules)
-
-
-def instructions(python, program, env):
-    """Millions of instructions that the python executes for a program."""
-    printed = run(*COUNT, python, '-c', program, env=env)
-    return int(re.search(r'I +refs: +([\d,]+)', printed)[1].replace(',', '')) / 1e6
+def pythons(folder):
+    """This python, which is ours, and stock's, in the folder; Unavailable if there is none."""
+    found = programs.base_python(), programs.stock_python()
+    env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
+    env |= {'PYTHONNOUSERSITE': '1', 'OPENBLAS_NUM_THREADS': '1'}
+    try:
+        import numpy
+    except ImportError:
+        pass
+    else:
+        env['PYTHONPATH'] = str(Path(numpy.__file__).parents[1])
+    folders = [Path(folder, name) for name in ('ours', 'them')]
+    for path in folders:
+        path.mkdir()
+    return [Python(path, own, env) for path, own in zip(found, folders)]
 
 
 def samples(turns):
     """{contender: samples} of instructions, mappings, threads and modules."""
     found = [{} for _ in range(4)]
-    for label, program in WORKLOADS.items():
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            both = dict(zip((label, STOCK[label]), pythons(label)))
+            both = pythons(folder)
         except Unavailable as exc:
-            for kind in found:
-                kind |= dict.fromkeys((label, STOCK[label]), str(exc))
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            for kind, values in zip(found, compared(both, program, turns, environment(folder))):
+            return [dict.fromkeys(CONTENDERS, str(exc))] * 4
+        for label in WORKLOADS:
+            for kind, values in zip(found, compared(label, both, turns)):
                 kind |= values
     return found
 
 
-def compared(both, program, turns, env):
-    """The same for one program; both are {contender: python}."""
-    counted, mappings, threads, modules = ({name: [] for name in both} for _ in range(4))
-    if shutil.which(COUNT[0]) is None:
-        counted = dict.fromkeys(both, f'{COUNT[0]} is not installed')
+def compared(label, both, turns):
+    """The same for one program and both pythons."""
+    by_name = dict(zip((label, STOCK[label]), both))
+    if label == NUMPY and 'numpy' not in sys.modules:
+        return [dict.fromkeys(by_name, 'numpy cannot be imported')] * 4
+    counted, mappings, threads, n_modules = ({name: [] for name in by_name} for _ in range(4))
+    program = WORKLOADS[label]
+    order = list(by_name)
     for turn in range(-1, turns):
-        names = {}
-        for name, python in both.items() if turn % 2 else reversed(both.items()):
-            n_mappings, n_threads, names[name] = state(python, program, env)
-            if turn < 0:
-                continue
-            mappings[name].append(n_mappings)
-            threads[name].append(n_threads)
-            modules[name].append(len(names[name]))
-            if isinstance(counted[name], list):
-                counted[name].append(instructions(python, program, env))
-        ours, stock = names.values()
+        env = {'PYTHONHASHSEED': str(random.randrange(2**32)),
+               'PADDING': 'x' * random.randrange(4096)}
+        modules = {}
+        for name in order:
+            python = by_name[name]
+            state = python.state(program, env)
+            modules[name] = state[2]
+            if turn >= 0:
+                mappings[name].append(state[0])
+                threads[name].append(state[1])
+                n_modules[name].append(len(state[2]))
+                if shutil.which(COUNT[0]):
+                    counted[name].append(python.instructions(program, env))
+        ours, stock = (set(names) for names in modules.values())
         if ours != stock:
-            raise AssertionError(f'only one has {set(ours) ^ set(stock)}')
-    return counted, mappings, threads, modules
+            raise AssertionError(f'only one of the two has {", ".join(sorted(ours ^ stock))}')
+        order.reverse()
+    if shutil.which(COUNT[0]) is None:
+        counted = dict.fromkeys(by_name, f'{COUNT[0]} is not installed')
+    return counted, mappings, threads, n_modules
 
 
 def main(turns):
