@@ -14,13 +14,11 @@ Each round has a fresh process, in which all contenders of a measurement take
 turns; what counts in a round is the median of its samples.  In loop they are
 kept on one processor each.  first, import and unused run each contender in a
 process of its own, in its turn.  measure/small_arrays.py,
-measure/first_results.py, measure/imports.py and measure/unused.py have the details.
+measure/new_workers.py, measure/imports.py and measure/unused.py have the details.
 
 OpenBLAS has one thread only.  Needs numpy and pandas, as in the environment of
-`make test`; unused needs valgrind to count instructions, `make VARIANT=stock`
-and, for numpy in it, `python3 tools/make.py venv --variant stock`.  Both pythons
-are built with the same flags.  The paths of stock's library are longer by some
-bytes, and ours has more modules in the folders that are searched.
+`make test`; unused needs `make VARIANT=stock`, with the same flags as this python,
+and valgrind to count instructions.
 
 Prints the median of the rounds with their range, and ratios taken round by
 round.  All samples go to FILE, by default benchmarks/results/extensions.json, in
@@ -30,7 +28,7 @@ the form that measure/report.py describes; plot.py draws it.
 import os
 from pathlib import Path
 
-from measure import command, first_results, groups, imports, report, small_arrays, unused
+from measure import command, new_workers, groups, imports, report, small_arrays, unused
 from measure.catalogue import Measurement
 from measure.groups import Group, Pairs, contenders
 
@@ -68,10 +66,10 @@ def _loop():
 
 
 def _first():
-    n_ours = len(first_results.OURS)
-    ours, peers = (contenders(labels) for labels in (first_results.CONTENDERS[:n_ours],
-                                                     first_results.CONTENDERS[n_ours:]))
-    return ToOurs('measure.first_results', tuple(
+    n_ours = len(new_workers.OURS)
+    ours, peers = (contenders(labels) for labels in (new_workers.CONTENDERS[:n_ours],
+                                                     new_workers.CONTENDERS[n_ours:]))
+    return ToOurs('measure.new_workers', tuple(
         Measurement(name, f'From nothing to {what} two workers with numpy', 'ms', 'turns',
                     TURNS, QUICK_TURNS, ours, peers)
         for name, what in (('first', 'the first result of'), ('both', 'a result of each of'))),

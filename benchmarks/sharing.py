@@ -75,7 +75,8 @@ def _sums(name, mode, labels, title, size, quick_size, turns):
     return Pairs('measure.sums', (
         Measurement(name, title, 'GB/s', mode, {'size': size, 'turns': turns},
                     {'size': quick_size, 'turns': 2},
-                    contenders(labels[:2]), contenders(labels[2:]), 'higher'),), (mode,), sums.PAIRS)
+                    contenders(labels[:2]), contenders(labels[2:]), 'higher'),),
+        (mode,), sums.PAIRS)
 
 
 def _locks():

@@ -79,9 +79,9 @@ def samples(passes, turns):
                 for method in METHODS}}
     contenders = {label: workers[:n] for (two, one), workers in pairs.items()
                   for label, n in ((one, 1), (two, 2))}
-    main, _ = pairs[TWO_THREADS, ONE_THREAD]
-    main.give((processors[0], passes))
-    expected = main.take()
+    of_main, _ = pairs[TWO_THREADS, ONE_THREAD]
+    of_main.give((processors[0], passes))
+    expected = of_main.take()
     found = {name: [] for name in contenders}
     order = list(contenders)
     for turn in range(-1, turns):

@@ -12,13 +12,16 @@ Other modules in sys.modules than in stock are an error.  Both pythons have the
 same numpy, and their libraries, by links, at paths of the same length.  How long
 strings in memory lie, and where, and how they are hashed, is worth more
 instructions than what is looked for: so each turn has another seed for hashes
-and another size of the environment, the same for both.  They take turns, every
-other time in the opposite order, after one that does not count, as it compiles
-modules.  Prints what runner.measure_together() reads.
+and another size of the environment, the same for both.  Mappings are counted
+without random addresses, as neighbours may become one.  The pythons take turns,
+every other time in the opposite order, after one that does not count, as it
+compiles modules.  Prints what runner.measure_together() reads.
 """
 
+import functools
 import json
 import os
+import platform
 import random
 import re
 import shutil
@@ -45,8 +48,11 @@ CONTENDERS = *OURS, *STOCK.values()
 STATE = ('import os, sys\n'
          'with open("/proc/self/maps") as file:\n'
          '    print(len(file.readlines()), len(os.listdir("/proc/self/task")), *sys.modules)')
+CONFIGURED = 'import sysconfig; print(sysconfig.get_config_var("CONFIG_ARGS"))'
 COUNT = ('valgrind', '--tool=cachegrind', '--cache-sim=no', '--cachegrind-out-file=/dev/null',
          '--log-fd=1')
+FIXED_ADDRESSES = 'setarch', platform.machine(), '--addr-no-randomize'
+RANDOM = 'addresses are random here'
 
 
 class Python:
@@ -64,7 +70,8 @@ class Python:
 
     def state(self, program, env):
         """How many mappings and threads there are at the end of a program, and its modules."""
-        printed = run(self._command, '-c', f'{program}\n{STATE}', env=self._env | env)
+        printed = run(*(FIXED_ADDRESSES if may_fix_addresses() else ()), self._command, '-c',
+                      f'{program}\n{STATE}', env=self._env | env)
         mappings, threads, *modules = printed.split()
         return int(mappings), int(threads), sorted(modules)
 
@@ -74,13 +81,26 @@ class Python:
         return int(re.search(r'I +refs: +([\d,]+)', printed)[1].replace(',', '')) / 1e6
 
 
-def run(*command, env):
+def run(*command, env=None):
     return subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+@functools.cache
+def may_fix_addresses():
+    """Whether a process may have addresses that are not random (in containers often not)."""
+    try:
+        done = subprocess.run([*FIXED_ADDRESSES, 'true'], stderr=subprocess.DEVNULL)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0
 
 
 def pythons(folder):
     """This python, which is ours, and stock's, in the folder; Unavailable if there is none."""
     found = programs.base_python(), programs.stock_python()
+    ours, stock = (run(path, '-c', CONFIGURED) for path in found)
+    if ours != stock:
+        raise Unavailable('stock is configured in another way')
     env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
     env |= {'PYTHONNOUSERSITE': '1', 'OPENBLAS_NUM_THREADS': '1'}
     try:
@@ -137,6 +157,8 @@ def compared(label, both, turns):
         order.reverse()
     if shutil.which(COUNT[0]) is None:
         counted = dict.fromkeys(by_name, f'{COUNT[0]} is not installed')
+    if not may_fix_addresses():
+        mappings = dict.fromkeys(by_name, RANDOM)
     return counted, mappings, threads, n_modules
 
 

@@ -1,7 +1,7 @@
 """Wait for the first results of two workers that need numpy, and print the samples.
 
-    python -P -m measure.first_results turns TURNS
-    python -P -m measure.first_results once CONTENDER
+    python -P -m measure.new_workers turns TURNS
+    python -P -m measure.new_workers once CONTENDER
 
 once: milliseconds from nothing to the first result, and to the first of the
 slower worker, in this process, which has imported nothing for it before.
