@@ -28,7 +28,7 @@ the form that measure/report.py describes; plot.py draws it.
 import os
 from pathlib import Path
 
-from measure import command, new_workers, groups, imports, report, small_arrays, unused
+from measure import command, groups, imports, new_workers, report, small_arrays, unused
 from measure.catalogue import Measurement
 from measure.groups import Group, Pairs, contenders
 

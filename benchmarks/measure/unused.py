@@ -62,10 +62,9 @@ class Python:
         """The path of a python, of an empty folder for this, and the environment."""
         self._command = folder / 'python'
         self._command.symlink_to(path)
-        library = run(path, '-c', 'import os; print(os.path.dirname(os.__file__))', env=env)
-        library = Path(library.strip())
+        library = run(path, '-B', '-c', 'import os; print(os.path.dirname(os.__file__))', env=env)
         (folder / 'lib').mkdir()
-        (folder / 'lib' / 'python{}.{}'.format(*sys.version_info)).symlink_to(library)
+        (folder / 'lib' / 'python{}.{}'.format(*sys.version_info)).symlink_to(library.strip())
         self._env = env | {'PYTHONHOME': str(folder), 'PYTHONPYCACHEPREFIX': str(folder / 'cache')}
 
     def state(self, program, env):
@@ -98,7 +97,7 @@ def may_fix_addresses():
 def pythons(folder):
     """This python, which is ours, and stock's, in the folder; Unavailable if there is none."""
     found = programs.base_python(), programs.stock_python()
-    ours, stock = (run(path, '-c', CONFIGURED) for path in found)
+    ours, stock = (run(path, '-B', '-c', CONFIGURED) for path in found)
     if ours != stock:
         raise Unavailable('stock is configured in another way')
     env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')}
