@@ -9,13 +9,13 @@ The programs are WORKLOADS.  TURNS samples each of
 * lines of /proc/self/maps, threads, and modules in sys.modules at the end
 
 Other modules in sys.modules than in stock are an error.  Both pythons have the
-same numpy, and their libraries, by links, at paths of the same length.  How long
-strings in memory lie, and where, and how they are hashed, is worth more
-instructions than what is looked for: so each turn has another seed for hashes
-and another size of the environment, the same for both.  Mappings are counted
-without random addresses, as neighbours may become one.  The pythons take turns,
-every other time in the opposite order, after one that does not count, as it
-compiles modules.  Prints what runner.measure_together() reads.
+same numpy, and their libraries, by links, at paths of the same length.  Where
+strings lie in memory, and how they are hashed, can be worth more instructions
+than what is looked for: so each turn has another seed for hashes and another
+size of the environment, the same for both.  Mappings are counted without random
+addresses, as neighbours may become one.  The pythons take turns, every other
+time in the opposite order, after one that does not count, as it compiles
+modules.  Prints what runner.measure_together() reads.
 """
 
 import functools
