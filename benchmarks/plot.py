@@ -1,4 +1,4 @@
-"""Draw what channels.py, messages.py or sharing.py measured.
+"""Draw what channels.py, messages.py, sharing.py or extensions.py measured.
 
     python plot.py [FILE] [--only NAME,...] [--output IMAGE]
 

@@ -29,53 +29,23 @@ processes, each with memory of its own, show what two processors of this machine
 are worth, and two threads what the GIL leaves of them.
 
 Arrays of numpy take part where numpy can be imported, as in the environment of
-`make test`.  In round_trip they are memoryviews in the other interpreter, where
-numpy cannot be imported.
+`make test`.  In round_trip they are arrays in the other interpreter, too, which has
+imported a numpy of its own before the clock starts.
 
 Prints the median of the rounds with their range, and ratios taken round by
 round.  All samples go to FILE, by default benchmarks/results/sharing.json, in
 the form that measure/report.py describes; plot.py draws it.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from measure import command, handles, locks, report, runner, sums
-from measure.catalogue import Contender, Measurement
+from measure import command, groups, handles, locks, report, sums
+from measure.catalogue import Measurement
+from measure.groups import Group, Pairs, contenders
 
 RESULTS = Path(__file__).resolve().parent / 'results' / 'sharing.json'
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = {'small': ('1 KiB', KIB, KIB), 'large': ('1 GiB (--quick: 1 MiB)', GIB, MIB)}
-
-
-def contenders(labels):
-    return tuple(Contender(label, 'python', label) for label in labels)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Measurements that one program makes in one process."""
-
-    program: str                # a module of ours
-    measurements: tuple
-    leading: tuple = ()         # arguments of the program before its numbers
-
-    def arguments(self, quick):
-        """The program and its arguments: the numbers of the measurements, each once."""
-        numbers = {}
-        for measurement in self.measurements:
-            for name, value in (measurement.numbers | (measurement.quick if quick else {})).items():
-                numbers.setdefault(name, []).append(value)
-        values = [value for found in numbers.values() for value in dict.fromkeys(found)]
-        return [self.program, *self.leading, *map(str, values)]
-
-    def tables(self, found):
-        """The lines of the table of each measurement; found are their outcomes."""
-        for measurement, outcomes in zip(self.measurements, found):
-            first, *_ = measurement.ours
-            yield report.ratio_table(measurement, outcomes, {
-                f'{first.label} / it': {peer: (outcomes[first], outcomes[peer])
-                                        for peer in measurement.peers}})
 
 
 class Handles(Group):
@@ -91,16 +61,6 @@ class Handles(Group):
             yield report.ratio_table(measurement, outcomes, columns)
 
 
-class Sums(Group):
-    def tables(self, found):
-        measurement, = self.measurements
-        outcomes, = found
-        by_label = {contender.label: contender for contender in outcomes}
-        pairs = {by_label[two]: (outcomes[by_label[two]], outcomes[by_label[one]])
-                 for two, one in sums.PAIRS.items() if two in by_label}
-        yield report.ratio_table(measurement, outcomes, {'two / one': pairs})
-
-
 def _handles(mode, labels, title):
     n_ours = len(handles.OURS)
     return Handles('measure.handles', tuple(
@@ -112,10 +72,11 @@ def _handles(mode, labels, title):
 
 
 def _sums(name, mode, labels, title, size, quick_size, turns):
-    return Sums('measure.sums', (
+    return Pairs('measure.sums', (
         Measurement(name, title, 'GB/s', mode, {'size': size, 'turns': turns},
                     {'size': quick_size, 'turns': 2},
-                    contenders(labels[:2]), contenders(labels[2:]), 'higher'),), (mode,))
+                    contenders(labels[:2]), contenders(labels[2:]), 'higher'),),
+        (mode,), sums.PAIRS)
 
 
 def _locks():
@@ -138,19 +99,11 @@ GROUPS = {
 }
 
 
-def measured(args):
-    for name in args.names:
-        group = GROUPS[name]
-        found = runner.measure_together(group.measurements, group.arguments(args.quick),
-                                        args.rounds, args.timeout, command.show_progress)
-        yield from zip(group.measurements, found, group.tables(found))
-
-
 def main():
     parser = command.parser(__doc__, RESULTS, 'less memory, and few times, to see that all works',
                             'only these: ' + ', '.join(GROUPS))
     args = command.parse(parser, GROUPS, 'measurement')
-    return command.show(args, {}, measured(args))
+    return command.show(args, {}, groups.measured(GROUPS, args))
 
 
 if __name__ == '__main__':

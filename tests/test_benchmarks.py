@@ -2,20 +2,24 @@
 
 import json
 import math
+import mmap
 import os
 import re
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / 'benchmarks'))
 
+import extensions  # noqa: E402
 import messages  # noqa: E402
 import sharing  # noqa: E402
-from measure import copies, figures, handles, locks, processes  # noqa: E402
-from measure import programs, report, runner, sums  # noqa: E402
+from measure import arrays, copies, figures, handles, locks  # noqa: E402
+from measure import memory, new_workers, processes, programs, report  # noqa: E402
+from measure import runner, small_arrays, sums, unused  # noqa: E402
 from measure.catalogue import MEASUREMENTS, Contender, Measurement  # noqa: E402
 from measure.objects import OBJECTS  # noqa: E402
 from measure.transports import Unavailable  # noqa: E402
@@ -267,18 +271,16 @@ def test_message_process_that_fails(monkeypatch):
 NOT_HERE = {'numpy cannot be imported', 'interpreters has no Lock'}
 
 
-@pytest.mark.parametrize('name', sharing.GROUPS)
-def test_sharing_is_measured(run, root, tmp_path, name):
-    path = tmp_path / 'new' / 'sharing.json'
-    done = run('sharing.py', '--quick', '--rounds', 2, '--only', name, '--timeout', 120,
-               '--output', path)
+def tables_of(run, root, path, program, group, *args, missing):
+    """Run one group of a program; return its tables when these and its file are right."""
+    done = run(f'{program}.py', '--quick', '--rounds', 2, '--timeout', 120, '--output', path, *args)
     assert (done.returncode, done.stderr) == (0, ''), done.stdout
     content = json.loads(path.read_text())
     assert content['format'] == report.FORMAT
     assert content['options'] == {'rounds': 2, 'quick': True}
     assert content['peers'] == {}
     assert str(root) not in path.read_text()
-    expected = sharing.GROUPS[name].measurements
+    expected = group.measurements
     assert list(content['measurements']) == [each.name for each in expected]
 
     tables = done.stdout.strip('\n').split('\n\n')
@@ -299,9 +301,15 @@ def test_sharing_is_measured(run, root, tmp_path, name):
                 assert re.match(rf'{re.escape(label)} +\S+ \(\S+ to \S+\)', row)
             else:
                 assert (contender['status'], contender['rounds']) == ('not available', [])
-                assert contender['reason'] in NOT_HERE
+                assert contender['reason'] in missing
                 assert row.endswith(f'not available: {contender["reason"]}')
+    return tables
 
+
+@pytest.mark.parametrize('name', sharing.GROUPS)
+def test_sharing_is_measured(run, root, tmp_path, name):
+    tables = tables_of(run, root, tmp_path / 'new' / 'sharing.json', 'sharing',
+                       sharing.GROUPS[name], '--only', name, missing=NOT_HERE)
     if name in ('handle', 'round_trip'):
         assert 'it / share(bytearray)' in tables[0] and '1 GiB / 1 KiB' not in tables[0]
         assert re.search(r'^move\(bytearray\) +\S+ \(\S+ to \S+\) +\S+x \(', tables[1],
@@ -400,6 +408,170 @@ def test_program_that_fails_ends_with_what_it_started():
     with pytest.raises(processes.Failed, match='^ValueError: spam$'):
         processes.run([sys.executable, '-c', code], 60,
                       os.environ | {'PYTHONPATH': str(programs.BENCHMARKS)})
+
+
+# ---- extensions ----
+
+NO_EXTENSIONS = {
+    'numpy cannot be imported', 'pandas cannot be imported', small_arrays.ONE_PROCESSOR,
+    'not built (make VARIANT=stock)', 'stock is configured in another way',
+    'valgrind is not installed', unused.RANDOM}
+
+
+@pytest.mark.parametrize('name, column', [
+    ('loop', 'two / one'), ('first', 'it / two interpreters'),
+    ('import', 'another interpreter / it'), ('unused', 'more than stock')])
+def test_extensions_are_measured(run, root, tmp_path, name, column):
+    tables = tables_of(run, root, tmp_path / 'new' / 'extensions.json', 'extensions',
+                       extensions.GROUPS[name], '--only', name, missing=NO_EXTENSIONS)
+    assert all(column in table for table in tables)
+
+
+def test_extensions_refuses_bad_options(run, tmp_path):
+    for args, message in ((['--only', 'spam'], "no measurement 'spam'"),
+                          (['--rounds', '0'], 'at least 1')):
+        done = run('extensions.py', *args, '--output', tmp_path / 'file')
+        assert done.returncode == 2
+        assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_speed_of_two_over_one_with_small_arrays():
+    group = extensions.GROUPS['loop']
+    outcomes = {contender: runner.Outcome([[place], [2 * place]])
+                for place, contender in enumerate(group.measurements[0].contenders, 1)}
+    table, = group.tables([outcomes])
+    cells = {line[0]: line[1:] for line in (re.split('  +', row) for row in table)}
+    assert cells[small_arrays.ONE] == ['1.50 (1.00 to 2.00)']
+    assert cells[small_arrays.TWO] == ['3.00 (2.00 to 4.00)', '2.00x (2.00 to 2.00)']
+    assert cells[small_arrays.TWO_THREADS][1] == '1.33x (1.33 to 1.33)'
+
+
+def test_first_results_are_compared_with_both_of_ours():
+    group = extensions.GROUPS['first']
+    found = [{contender: runner.Outcome([[2.0 ** place]])
+              for place, contender in enumerate(measurement.contenders)}
+             for measurement in group.measurements]
+    for title, head, *rows in group.tables(found):
+        assert re.split('  +', head)[2:] == [f'it / {label}' for label in new_workers.OURS]
+        assert [re.split('  +', row)[2:] for row in rows] == [
+            [], [], ['4.00x', '2.00x'], ['8.00x', '4.00x'], ['16.0x', '8.00x']]
+
+
+def test_differences_from_stock():
+    group = extensions.GROUPS['unused']
+    measurement, *_ = group.measurements
+    samples = {unused.PASS: [[1001], [999], [1002]], unused.STOCK[unused.PASS]: [[1000]] * 3}
+    outcomes = {contender: runner.Outcome(samples[contender.label])
+                if contender.label in samples else
+                runner.Outcome(status='not available', reason='spam')
+                for contender in measurement.contenders}
+    (_, head, *rows), *_ = group.tables([outcomes])
+    assert [re.split('  +', row) for row in (head, *rows)] == [
+        ['', 'median (range)', 'more than stock'],
+        [unused.PASS, '1,000 (999 to 1,000)', '+0.100 % (-0.100 to +0.200)'],
+        [unused.NUMPY, 'not available: spam'],
+        [unused.STOCK[unused.PASS], '1,000 (1,000 to 1,000)'],
+        [unused.STOCK[unused.NUMPY], 'not available: spam']]
+
+
+def test_result_of_the_loop_that_is_wrong_is_a_failure():
+    worker = sums.Worker(lambda task: None, lambda: 7.0, None)
+    with pytest.raises(AssertionError, match='the result is 7.0, not 8.0'):
+        small_arrays.passes_per_ms([worker], [0], 1, 8.0)
+
+
+def test_result_of_a_worker_that_is_wrong_is_a_failure(monkeypatch):
+    def workers():
+        for number in range(2):
+            done = Future()
+            done.set_result((1, number, 7.0))
+            yield lambda: done
+
+    monkeypatch.setitem(new_workers.WORKERS, new_workers.COLD, workers)
+    with pytest.raises(AssertionError, match=f'the sum is 7.0, not {arrays.EXPECTED}'):
+        new_workers.once(new_workers.COLD)
+
+
+def test_each_worker_of_a_pool_gives_a_result(monkeypatch):
+    given = []
+
+    def submit():
+        given.append(Future())
+        given[-1].set_result((len(given) // 4, 0, arrays.EXPECTED))
+        return given[-1]
+
+    monkeypatch.setitem(new_workers.WORKERS, new_workers.SPAWN, lambda: [submit] * 2)
+    first, both = new_workers.once(new_workers.SPAWN)
+    assert 0 < first < both
+    assert len(given) == 4      # the first worker gave three
+
+
+def test_private_memory_grows_with_what_is_written():
+    before = memory.private()
+    with mmap.mmap(-1, 1 << 24) as block:
+        assert memory.private() - before < 1 << 23
+        block.write(b'x' * len(block))
+        assert memory.private() - before >= 1 << 23
+
+
+def test_private_memory_is_not_that_of_the_parent():
+    # Nobody else has the pages that this writes to, and then its child has them, too.
+    code = ('import mmap, os\n'
+            'from measure import memory\n'
+            'block = mmap.mmap(-1, 1 << 24, mmap.MAP_PRIVATE)\n'
+            'block.write(b"x" * len(block))\n'
+            'alone = memory.private()\n'
+            'here, there = os.pipe()\n'
+            'if os.fork() == 0:\n'
+            '    os.close(there)\n'
+            '    os.read(here, 1)\n'
+            '    os._exit(0)\n'
+            'print(alone - memory.private() >= 1 << 23)\n'
+            'os.close(there)\n'
+            'os.wait()')
+    assert processes.run([sys.executable, '-c', code], 60, os.environ | {
+        'PYTHONPATH': str(programs.BENCHMARKS)}) == 'True\n'
+
+
+@pytest.mark.parametrize('label', unused.WORKLOADS)
+def test_what_is_not_used_leaves_no_trace(tmp_path, label):
+    """A program that uses nothing of ours has the mappings, threads and modules it has in stock."""
+    pytest.importorskip('interpreters')
+    if label == unused.NUMPY:
+        pytest.importorskip('numpy')
+    try:
+        ours, stock = unused.pythons(tmp_path)
+    except Unavailable as exc:
+        pytest.skip(f'stock: {exc}')
+    if not unused.may_fix_addresses():
+        pytest.skip(unused.RANDOM)
+    program, env = unused.WORKLOADS[label], {'PYTHONHASHSEED': '0'}
+    for python in ours, stock:
+        python.state(program, env)      # compiles modules, for which memory is mapped, too
+    assert ours.state(program, env) == stock.state(program, env)
+
+
+def test_modules_that_stock_does_not_have_are_a_failure(monkeypatch):
+    class Python:
+        def __init__(self, *modules):
+            self.modules = modules
+
+        def state(self, program, env):
+            return 1, 1, sorted(self.modules)
+
+    monkeypatch.setattr(unused.shutil, 'which', lambda name: None)
+    with pytest.raises(AssertionError, match='only one of the two has spam$'):
+        unused.compared(unused.PASS, (Python('os', 'spam'), Python('os')), 1)
+
+
+def test_stock_that_is_configured_in_another_way(monkeypatch, tmp_path):
+    other = tmp_path / 'python'
+    other.write_text('#!/bin/sh\necho spam\n')
+    other.chmod(0o755)
+    monkeypatch.setattr(programs, 'stock_python', lambda: other)
+    with pytest.raises(Unavailable, match='stock is configured in another way'):
+        unused.pythons(tmp_path)
 
 
 # ---- statistics ----

@@ -1,4 +1,4 @@
-"""What channels.py, messages.py and sharing.py are made of.
+"""What channels.py, messages.py, sharing.py and extensions.py are made of.
 
 command      what these programs have in common
 catalogue    which measurements there are, and who takes part in each
@@ -16,6 +16,12 @@ handles      the program that hands memory over in several ways, for sharing.py
 sums         the program that goes through memory, alone or two at a time, for sharing.py
 locks        the program that takes and releases locks, for sharing.py
 far_ends     what runs at the other ends, in interpreters, threads and processes, of these
+groups       measurements that one program makes together, for sharing.py and extensions.py
+small_arrays the program that loops over small arrays, alone or two at a time, for extensions.py
+new_workers  the program that waits for the first results of workers, for extensions.py
+arrays       what these two do with numpy
+imports      the program that imports packages once more, for extensions.py
+unused       the program that compares with stock what uses nothing of ours, for extensions.py
 
 For channels.py, every program, child and the ones in peers/ alike, is run as
 

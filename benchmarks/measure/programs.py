@@ -53,7 +53,7 @@ class Programs:
 
     def __init__(self, folder, stock=None, build_timeout=300):
         self._folder = Path(folder)
-        self._stock = Path(stock) if stock else _stock_beside_this()
+        self._stock = stock
         self._build_timeout = build_timeout
         self._commands = {}
         self.environment = {**os.environ, 'PYTHONPATH': str(BENCHMARKS)}
@@ -83,7 +83,7 @@ class Programs:
         if name == 'python':
             return [sys.executable, '-P', '-m', 'measure.child']
         if name == 'stock':
-            return [str(self._check_stock()), '-B', '-P', '-m', 'measure.child']
+            return [str(stock_python(self._stock)), '-B', '-P', '-m', 'measure.child']
         tool = TOOLS[name]
         path = tool.find()
         words = {'source': str(PEERS / tool.source), 'program': str(self._folder / name)}
@@ -97,20 +97,30 @@ class Programs:
             raise processes.Failed(f'{tool.source} could not be compiled: {exc}') from None
         return [word.format(**words) for word in tool.run]
 
-    def _check_stock(self):
-        if not self._stock.is_file():
-            raise Unavailable('not built (make VARIANT=stock)')
-        version = processes.run([str(self._stock), '-c', 'import platform; '
-                                 'print(platform.python_version())'], 60).strip()
-        if version != platform.python_version():
-            raise Unavailable(f'is {version}, not the same release')
-        return self._stock
+
+def stock_python(path=None):
+    """The path of stock's python, by default of the one that is built beside this python.
+
+    Unavailable if there is none of the same release.
+    """
+    path = Path(path) if path else _stock_beside_this()
+    if not path.is_file():
+        raise Unavailable('not built (make VARIANT=stock)')
+    version = processes.run([str(path), '-c', 'import platform; '
+                             'print(platform.python_version())'], 60).strip()
+    if version != platform.python_version():
+        raise Unavailable(f'is {version}, not the same release')
+    return path
 
 
 def _stock_beside_this():
     """Where `make VARIANT=stock` has its python, if the running one lies in such a folder."""
-    base = getattr(sys, '_base_executable', None) or sys.executable
-    return Path(base).resolve().parent.parent / 'stock' / 'python'
+    return base_python().parent.parent / 'stock' / 'python'
+
+
+def base_python():
+    """The path of this python, not of a virtual environment of it."""
+    return Path(getattr(sys, '_base_executable', None) or sys.executable).resolve()
 
 
 def _version(tool):

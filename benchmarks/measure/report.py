@@ -65,6 +65,23 @@ def ratio_table(measurement, outcomes, columns):
             *_aligned(rows)]
 
 
+def difference_table(measurement, outcomes, heading, pairs):
+    """Return the lines of a table with a column of differences in percent.
+
+    pairs: {contender: (Outcome, Outcome that is 100 %)}.
+    """
+    rows = [['', 'median (range)', heading]]
+    for contender, outcome in outcomes.items():
+        row = [contender.label, *_cells(outcome, (), tails=False)]
+        if contender in pairs and {each.status for each in pairs[contender]} == {MEASURED}:
+            median, low, high = (f'{(ratio - 1) * 100:+.3f}' for ratio in figures.ratios(
+                *(each.rounds for each in pairs[contender])))
+            row.append(f'{median} %' + (f' ({low} to {high})' if len(outcome.rounds) > 1 else ''))
+        rows.append(row)
+    return [f'{measurement.title}: {measurement.unit}, {measurement.better} is better',
+            *_aligned(rows)]
+
+
 def _ratio(above, below):
     """The ratio of two outcomes, if both were measured."""
     if MEASURED != above.status or MEASURED != below.status:
