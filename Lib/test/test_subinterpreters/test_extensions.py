@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import textwrap
+import tracemalloc
 import unittest
 
 import interpreters
@@ -324,6 +325,42 @@ class FaulthandlerTests(TestCase):
         self.assertEqual(len(results), 6)
         self.assertTrue(dumped)
         self.assertIs(kind, bool)
+
+
+class TracemallocTests(TestCase):
+
+    def test_what_is_for_the_whole_process_is_refused(self):
+        def use():
+            import _tracemalloc, tracemalloc
+            results = {}
+            for name in 'start', 'stop', 'clear_traces', '_get_traces', 'reset_peak':
+                try:
+                    results[name] = getattr(_tracemalloc, name)()
+                except RuntimeError as exc:
+                    results[name] = 'is for the whole process' in str(exc)
+            return results, tracemalloc.is_tracing(), type(tracemalloc.get_traced_memory())
+        results, tracing, kind = self.create().call(use)
+        self.assertEqual(results, dict.fromkeys(results, True))
+        self.assertEqual(len(results), 5)
+        self.assertIs(tracing, tracemalloc.is_tracing())
+        self.assertIs(kind, tuple)
+
+    def test_traces_outlive_the_interpreter(self):
+        # They refer to names of files, which must not be its own.
+        script = textwrap.dedent('''
+            import interpreters, tracemalloc
+            interp = interpreters.create()
+            tracemalloc.start(5)
+            interp.exec('kept = eval(compile("[object() for _ in range(99)]", "its" + " file", "eval"))')
+            before = tracemalloc.take_snapshot()
+            assert sum(trace.size for trace in before.traces) > 99 * 16
+            names = {frame.filename for trace in before.traces for frame in trace.traceback}
+            assert 'its file' not in names, names
+            interp.close()
+            tracemalloc.take_snapshot()
+            tracemalloc.stop()
+            ''')
+        script_helper.assert_python_ok('-I', '-c', script)
 
 
 class StaticTypesTests(unittest.TestCase):
