@@ -116,24 +116,33 @@ class Venvs:
                     for requirement in (package.pin, *package.needs)]
         # The versions are the same in all groups.
         pins = [package.pin for package in self.packages.values()]
-        dependencies = (HERE / 'dependencies.txt').read_text()
-        stamp = hashlib.sha256(repr((sys.executable, required, pins, dependencies)).encode()).hexdigest()
-        done = folder / '.ensemble'
-        if not (done.is_file() and done.read_text() == stamp):
-            self._make(folder, required, pins)
-            done.write_text(stamp)
+        make_venv(sys.executable, folder, required, pins)
         return folder / 'bin' / 'python'
 
-    def _make(self, folder, required, pins):
-        print(f'installing the packages of {folder.name}', flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-        constraints = folder / 'constraints.txt'
-        constraints.write_text('\n'.join(pins) + '\n')
-        subprocess.run([folder / 'bin' / 'python', '-m', 'pip', 'install', '-qq',
-                        '--disable-pip-version-check', '--only-binary', ':all:',
-                        '--constraint', constraints, '--constraint', HERE / 'dependencies.txt',
-                        *required], check=True)
+
+def make_venv(executable, folder, required, pins):
+    """Have an environment of the python with what is required; pins are versions of whatever else."""
+    dependencies = (HERE / 'dependencies.txt').read_text()
+    stamp = hashlib.sha256(repr((str(executable), required, pins, dependencies)).encode()).hexdigest()
+    done = folder / '.ensemble'
+    if done.is_file() and done.read_text() == stamp:
+        return
+    print(f'installing the packages of {folder.name}', flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([executable, '-m', 'venv', folder], check=True)
+    constraints = folder / 'constraints.txt'
+    constraints.write_text('\n'.join(pins) + '\n')
+    subprocess.run([folder / 'bin' / 'python', '-m', 'pip', 'install', '-qq',
+                    '--disable-pip-version-check', '--only-binary', ':all:',
+                    '--constraint', constraints, '--constraint', HERE / 'dependencies.txt',
+                    *required], check=True)
+    done.write_text(stamp)
+
+
+def write_page():
+    """Write the page of the documentation, of what was recorded."""
+    suites = HERE / 'suites.json'
+    PAGE.write_text(table.table(json.loads(RECORDED.read_text()), json.loads(suites.read_text())))
 
 
 def try_package(python, package, scenarios, args, logs):
@@ -222,7 +231,7 @@ def main(arguments=None):
             args.json.write_text(json.dumps({'python': sys.version.split()[0],
                                              'packages': in_order}, indent=1) + '\n')
     if args.record:
-        PAGE.write_text(table.table(json.loads(RECORDED.read_text())))
+        write_page()
     if bad:
         print(f'other than packages.toml says: {", ".join(bad)}; logs are in {logs}')
     return 1 if bad else 0

@@ -1,80 +1,89 @@
-"""One process that runs suites with pytest, in main or in interpreters.  suites.py starts it.
+"""One process in which pytest runs packages' own tests.  suites.py starts it.
 
-    python sessions.py JOB FD
+    python sessions.py JOB
 
-JOB is JSON: a list of sessions, and whether these run in interpreters of their own GIL, in parallel.
-A session has the arguments of pytest and the name of a file.  To this go lines of JSON,
-{"id": ID, "phase": PHASE, "outcome": OUTCOME, "text": TEXT} for each report, and at the end
-{"status": STATUS}.  To FD goes {"doing": STEP} before each step, as in scenario.py.
+JOB is JSON: {"interpreters": BOOL, "sessions": [[ARGUMENTS, RECORD, MODULES], ...]}.  The sessions
+run in interpreters of their own GIL, all at the same time, or one after the other in main.
+MODULES must come from the environment of the python, not from sources beside the tests.
+
+What becomes of the tests goes to the file RECORD, in lines of JSON: {"begins": ID}, {"id": ID,
+"when": PHASE, "outcome": OUTCOME, "text": WHY}, and at last {"status": STATUS, "seconds": [FROM,
+TO]}.
 """
 
+import importlib
 import json
 import sys
-import threading
-
-from pathlib import Path
+import time
 
 
 class Recorder:
-    """A plugin that writes what becomes of each test."""
+    """A plugin of pytest that writes what becomes of each test."""
 
     def __init__(self, file):
         self.file = file
 
     def write(self, **line):
-        self.file.write(json.dumps(line) + '\n')
-        # What was running when the process crashed is the last thing in the file.
-        self.file.flush()
+        # At once, so that after a crash the last line tells what ran.
+        print(json.dumps(line), file=self.file, flush=True)
 
-    def pytest_runtest_logstart(self, nodeid, location):
+    def pytest_runtest_logstart(self, nodeid):
         self.write(begins=nodeid)
 
     def pytest_runtest_logreport(self, report):
         outcome = report.outcome
         if hasattr(report, 'wasxfail'):
             outcome = 'xfailed' if report.skipped else 'xpassed'
-        self.write(id=report.nodeid, phase=report.when, outcome=outcome, text=_text(report))
+        self.report(report, report.when, outcome)
 
     def pytest_collectreport(self, report):
         if not report.passed:
-            self.write(id=report.nodeid, phase='collect', outcome=report.outcome, text=_text(report))
+            self.report(report, 'collect', report.outcome)
+
+    def report(self, report, when, outcome):
+        if report.passed:
+            text = ''
+        elif report.skipped and isinstance(report.longrepr, tuple):
+            text = report.longrepr[2]
+        else:
+            text = report.longreprtext
+        self.write(id=report.nodeid, when=when, outcome=outcome, text=text)
 
 
-def _text(report):
-    """Why it failed or was skipped."""
-    if report.passed:
-        return ''
-    if isinstance(report.longrepr, tuple):
-        return report.longrepr[2]
-    return report.longreprtext
-
-
-def run(arguments, path, imported):
-    """Run pytest in the current interpreter; the records go to the path."""
+def run(arguments, record, modules):
+    """Run pytest in this interpreter."""
     import pytest
-    with open(path, 'w') as file:
+    # The clock of the process, so that sessions can be compared.
+    begin = time.monotonic()
+    with open(record, 'w') as file:
         recorder = Recorder(file)
-        status = pytest.main(arguments, plugins=[recorder])
-        # That it is the installed and compiled package which was tested.
-        for name, attribute in imported:
-            assert getattr(sys.modules[name], attribute), name
-        recorder.write(status=int(status))
+        status = pytest.main(arguments, [recorder])
+        for name in modules:
+            path = importlib.import_module(name).__file__
+            assert path.startswith(sys.prefix), path
+        recorder.write(status=int(status), seconds=[begin, time.monotonic()])
 
 
-def run_in_interpreters(sessions, tell):
-    """Run each session in an interpreter of its own, all at the same time."""
+def run_in_interpreters(sessions):
+    """Run each session in an interpreter of its own GIL, all at the same time."""
     import interpreters
     interps = [interpreters.create() for _ in sessions]
-    threads = [interp.call_in_thread(run, *session) for interp, session in zip(interps, sessions)]
-    for thread in threads:
-        thread.join()
-    for interp in interps:
-        interp.close()
+    futures = [interp.submit(run, *session) for interp, session in zip(interps, sessions)]
+    try:
+        for future in futures:
+            future.result()
+    finally:
+        for interp in interps:
+            interp.close()
 
 
 def main():
     job = json.loads(sys.argv[1])
-    run(*job)
+    if job['interpreters']:
+        run_in_interpreters(job['sessions'])
+    else:
+        for session in job['sessions']:
+            run(*session)
 
 
 if __name__ == '__main__':
