@@ -139,10 +139,9 @@ def make_venv(executable, folder, required, pins):
     done.write_text(stamp)
 
 
-def write_page():
-    """Write the page of the documentation, of what was recorded."""
-    suites = HERE / 'suites.json'
-    PAGE.write_text(table.table(json.loads(RECORDED.read_text()), json.loads(suites.read_text())))
+def page():
+    """The page of the documentation (str), of what was recorded."""
+    return table.table(*(json.loads(path.read_text()) for path in (RECORDED, HERE / 'suites.json')))
 
 
 def try_package(python, package, scenarios, args, logs):
@@ -231,7 +230,7 @@ def main(arguments=None):
             args.json.write_text(json.dumps({'python': sys.version.split()[0],
                                              'packages': in_order}, indent=1) + '\n')
     if args.record:
-        write_page()
+        PAGE.write_text(page())
     if bad:
         print(f'other than packages.toml says: {", ".join(bad)}; logs are in {logs}')
     return 1 if bad else 0

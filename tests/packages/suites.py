@@ -30,6 +30,7 @@ import table
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / 'suites.json'
 WHERE = ('stock', 'main', 'interpreters')
+MOST_LINES = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +39,10 @@ class Suite:
 
     name: str
     package: catalogue.Package
-    tests: tuple
-    source: tuple = ()
-    modules: tuple = ()
-    arguments: tuple = ()
+    tests: list
+    source: list = ()
+    modules: list = ()
+    arguments: list = ()
     left_out: dict = dataclasses.field(default_factory=dict)
     differs: dict = dataclasses.field(default_factory=dict)
 
@@ -88,17 +89,18 @@ class Folder:
 
     def _unpack(self, suite, python, folder):
         """Download the source distribution and unpack what the suite needs."""
-        loads = self.path / 'downloads'
-        subprocess.run([python, '-m', 'pip', 'download', '-qq', '--disable-pip-version-check', '--no-deps',
-                        '--no-binary', ':all:', '--dest', loads, suite.package.pin], check=True)
-        name, = loads.glob(f'{suite.package.name.lower()}-{suite.package.version}.tar.gz')
-        new = folder.with_suffix('.new')
+        archive = self.path / 'downloads' / f'{suite.package.name.lower()}-{suite.package.version}.tar.gz'
+        if not archive.is_file():
+            subprocess.run([python, '-m', 'pip', 'download', '-qq', '--disable-pip-version-check',
+                            '--no-deps', '--no-binary', suite.package.name, '--dest', archive.parent,
+                            suite.package.pin], check=True)
+        new = folder.with_name(f'{folder.name}.new')
         shutil.rmtree(new, ignore_errors=True)
-        with tarfile.open(name) as archive:
-            for member in archive.getmembers():
+        with tarfile.open(archive) as members:
+            for member in members.getmembers():
                 member.name = member.name.partition('/')[2]
                 if any(Path(member.name).is_relative_to(path) for path in suite.source):
-                    archive.extract(member, new, filter='data')
+                    members.extract(member, new, filter='data')
         new.rename(folder)
 
     def record(self, suite, where):
@@ -131,12 +133,13 @@ def run_suites(folder, suites, where, timeout):
         folder.record(suite, where).unlink(missing_ok=True)
     job = {'interpreters': where == 'interpreters',
            'sessions': [session(folder, suite, where, python, temporary) for suite in suites]}
-    # Ids are not to depend on the order of sets.  SQLAlchemy's tests use -s as a sign that
-    # the installed package is meant.
+    # Ids are not to depend on the order of sets, nor sums on the number of BLAS's threads.
+    # SQLAlchemy's tests take -s as a sign that the installed package is meant.
     with open(log, 'wb') as output:
         process = subprocess.Popen(
             [python, '-s', '-X', 'faulthandler', HERE / 'sessions.py', json.dumps(job)], cwd=temporary,
-            env=dict(os.environ, PYTHONHASHSEED='0', TMPDIR=str(temporary)),
+            env=dict(os.environ, PYTHONHASHSEED='0', OPENBLAS_NUM_THREADS='1',
+                     TMPDIR=str(temporary)),
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
         try:
             process.wait(timeout)
@@ -175,7 +178,15 @@ def read(path):
         # Of a test that is no success the first phase counts that says so.
         if found.get(line['id'], 'passed') == 'passed':
             found[line['id']] = outcome
+    if 'status' in process:
+        process.pop('begins', None)
     return found, process
+
+
+def overlap(*processes):
+    """For how long sessions ran at the same time (float, seconds)."""
+    begins, ends = zip(*(process.get('seconds', (0, 0)) for process in processes))
+    return max(0, min(ends) - max(begins))
 
 
 def compare(suite, ends):
@@ -201,20 +212,25 @@ def problems(suite, differences, processes):
 
 
 def entry_of(folder, suite, beside):
-    """The suite's entry of the JSON, and its problems."""
+    """The suite's entry of the JSON, and its problems; beside is a Suite or None."""
     ends, processes = {}, {}
     for where in WHERE:
         ends[where], processes[where] = read(folder.record(suite, where))
     differences = compare(suite, {where: found for where, found in ends.items() if found})
+    wrong = problems(suite, differences, processes)
     reference = ends['stock']
-    entry = {'package': suite.package.name, 'version': suite.package.version, 'beside': beside,
+    other = read(folder.record(beside, 'interpreters'))[1] if beside else {}
+    parallel = overlap(processes['interpreters'], other)
+    for process in processes.values():
+        begin, end = process.get('seconds', (0, 0))
+        process['seconds'] = round(end - begin, 1)
+    entry = {'package': suite.package.name, 'version': suite.package.version,
+             'beside': beside and beside.name, 'seconds_beside': round(parallel, 1),
              'tests': suite.tests, 'arguments': suite.arguments,
              'ends': {where: dict(sorted(Counter(ends[where].values()).items())) for where in WHERE},
              'failing': sorted(test for test, end in reference.items() if end in ('failed', 'error')),
-             'seconds': {where: round(end - begin) for where in WHERE
-                         for begin, end in [processes[where].get('seconds', (0, 0))]},
-             'left_out': suite.left_out, 'differences': differences}
-    return entry, problems(suite, differences, processes)
+             'processes': processes, 'left_out': suite.left_out, 'differences': differences}
+    return entry, wrong
 
 
 def parse(arguments):
@@ -246,23 +262,24 @@ def main(arguments=None):
     bad = False
     for pair in pairs:
         chosen = [suites[name] for name in pair if not args.suites or name in args.suites]
-        for where in args.where:
-            together = [suites[name] for name in pair] if chosen and not args.alone else chosen
-            for group in [together] if where == 'interpreters' and not args.alone else [[suite] for suite in chosen]:
-                if group:
-                    run_suites(folder, group, where, args.timeout)
+        for where in args.where if chosen else ():
+            if where == 'interpreters' and not args.alone:
+                run_suites(folder, [suites[name] for name in pair], where, args.timeout)
+            else:
+                for suite in chosen:
+                    run_suites(folder, [suite], where, args.timeout)
         for suite in chosen:
-            beside = next((name for name in pair if name != suite.name), None)
-            entry, wrong = entry_of(folder, suite, None if args.alone else beside)
+            beside = [suites[name] for name in pair if name != suite.name and not args.alone]
+            entry, wrong = entry_of(folder, suite, *beside or [None])
             recorded[suite.name] = entry
             print(f'{suite.name}: {entry["ends"]}, {len(entry["differences"])} differ', flush=True)
-            print(*(f'    {line}\n' for line in wrong), sep='', end='', flush=True)
+            print(*(f'    {line}\n' for line in wrong[:MOST_LINES]), sep='', end='', flush=True)
             bad = bad or bool(wrong)
     if args.record:
         RECORDED.write_text(json.dumps(
             {'python': sys.version.split()[0],
              'suites': {name: recorded[name] for name in suites if name in recorded}}, indent=1) + '\n')
-        run.write_page()
+        run.PAGE.write_text(run.page())
     return 1 if bad else 0
 
 
