@@ -83,8 +83,11 @@ class Folder:
         if not suite.source:
             return next(python.parents[1].glob('lib/python*/site-packages'))
         folder = self.path / 'sources' / f'{suite.name}-{suite.package.version}'
-        if not folder.is_dir():
+        stamp = repr((suite.package.pin, suite.source))
+        done = folder / '.ensemble'
+        if not (done.is_file() and done.read_text() == stamp):
             self._unpack(suite, python, folder)
+            done.write_text(stamp)
         return folder
 
     def _unpack(self, suite, python, folder):
@@ -94,14 +97,12 @@ class Folder:
             subprocess.run([python, '-m', 'pip', 'download', '-qq', '--disable-pip-version-check',
                             '--no-deps', '--no-binary', suite.package.name, '--dest', archive.parent,
                             suite.package.pin], check=True)
-        new = folder.with_name(f'{folder.name}.new')
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         with tarfile.open(archive) as members:
             for member in members.getmembers():
                 member.name = member.name.partition('/')[2]
                 if any(Path(member.name).is_relative_to(path) for path in suite.source):
-                    members.extract(member, new, filter='data')
-        new.rename(folder)
+                    members.extract(member, folder, filter='data')
 
     def record(self, suite, where):
         """The file for what becomes of the suite's tests."""

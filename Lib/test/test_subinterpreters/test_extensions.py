@@ -363,6 +363,24 @@ class TracemallocTests(TestCase):
         script_helper.assert_python_ok('-I', '-c', script)
 
 
+class FirstImportTests(unittest.TestCase):
+
+    def test_ctypes_at_the_same_time(self):
+        # They share a table that the first one fills.  That the others wait for it is seen by
+        # ThreadSanitizer; without it they rarely come in time.
+        script = textwrap.dedent('''
+            import concurrent.futures, interpreters, threading
+            interps = [interpreters.create() for _ in range(4)]
+            ready = threading.Barrier(len(interps))
+            def use(interp):
+                ready.wait()
+                interp.exec('import ctypes')
+            with concurrent.futures.ThreadPoolExecutor(len(interps)) as pool:
+                list(pool.map(use, interps))
+            ''')
+        script_helper.assert_python_ok('-I', '-c', script)
+
+
 class StaticTypesTests(unittest.TestCase):
 
     def test_datetime_first_in_others(self):
