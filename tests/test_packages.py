@@ -96,7 +96,7 @@ def run_tests(python, tmp_path):
         suites.run_suites(folder, chosen, where, 180)
         found = [suites.read(folder.record(suite, where)) for suite in chosen]
         log, = (tmp_path / 'records' / where).glob('*.log')
-        assert [(process['status'], process['exit']) for _, process in found] == [(0, 0)] * len(found), (
+        assert [(process.get('status'), process['exit']) for _, process in found] == [(0, 0)] * len(found), (
             log.read_text())
         return [ends for ends, _ in found]
 
@@ -302,11 +302,11 @@ def test_table_and_summary():
 
 def test_table_of_suites():
     entry = {'version': '1', 'beside': 'eggs', 'ends': {'stock': {'failed': 1, 'passed': 1234}}, 'differences': []}
-    other = {**entry, 'differences': [{'test': 'a/b.py::c', 'reason': 'it *forks*'}]}
+    other = {**entry, 'differences': [{'test': 'a/b.py::c[1/2]', 'reason': 'it *forks*'}]}
     text = table.suites_table({'suites': {'spam': entry, 'eggs': other}})
     assert text.count('- 1 failed, 1,234 passed\n') == 2
     assert '- the same\n' in text and '- 1 differs\n' in text
-    assert '- it \\*forks\\*: ``b.py::c``\n' in text
+    assert '- it \\*forks\\*: ``b.py::c[1/2]``\n' in text
 
 
 @pytest.mark.parametrize('text, line', [

@@ -6,7 +6,7 @@ HEAD = '''\
 Extension packages
 ==================
 
-.. Written by tests/packages/run.py --record; edits are lost.
+.. Written by tests/packages/run.py and suites.py --record; edits are lost.
 
 Packages with compiled code, as they are on the package index, in interpreters of their own GIL.
 Each was tried with Python {python} in several scenarios: they differ in how many interpreters there
@@ -125,7 +125,8 @@ def suites_table(results):
         parts.append(SUITE.format(name=name, version=entry['version'], beside=entry['beside'] or '',
                                   ends=_ends(entry['ends']['stock']), result=result))
         for difference in entry['differences']:
-            test = difference['test'].rpartition('/')[2]
+            path, *names = difference['test'].split('::')
+            test = '::'.join([path.rpartition('/')[2], *names])
             reasons.setdefault(difference['reason'], []).append(f'``{test}``')
     if reasons:
         parts.append(DIFFERENCES)
