@@ -48,6 +48,27 @@ class Result:
         return fields
 
 
+def wait(process, timeout):
+    """Wait for a process with a session of its own and end what is left of it; return if it was late."""
+    late = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+        process.send_signal(signal.SIGABRT)     # faulthandler shows the stacks
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+    return late
+
+
 def run_scenario(python, package, scenario, *, seed=1, timeout=180):
     """Run a scenario of a package with the python; return its Result."""
     job = {'module': package.module, 'check': package.check, 'imports': package.imports,
@@ -60,22 +81,7 @@ def run_scenario(python, package, scenario, *, seed=1, timeout=180):
                 [python, '-X', 'faulthandler', HERE / 'scenario.py', json.dumps(job), str(told.fileno())],
                 cwd=folder, env=dict(os.environ, TMPDIR=folder), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, pass_fds=[told.fileno()], start_new_session=True)
-            late = False
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                late = True
-                process.send_signal(signal.SIGABRT)     # faulthandler shows the stacks
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    pass
-            finally:
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-                process.wait()
+            late = wait(process, timeout)
             seconds = round(time.monotonic() - start, 2)
             told.seek(0)
             output.seek(0)

@@ -15,7 +15,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
@@ -142,24 +141,12 @@ def run_suites(folder, suites, where, timeout):
             env=dict(os.environ, PYTHONHASHSEED='0', OPENBLAS_NUM_THREADS='1',
                      TMPDIR=str(temporary)),
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)     # faulthandler shows the stacks
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                pass
-        finally:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
+        run.wait(process, timeout)
     shutil.rmtree(temporary, ignore_errors=True)
     for suite in suites:
         with open(folder.record(suite, where), 'a') as file:
-            print('\n', json.dumps({'exit': process.returncode}), file=file)
+            # A crash may have cut off the line before.
+            file.write(f'\n{json.dumps({"exit": process.returncode})}\n')
 
 
 def read(path):
