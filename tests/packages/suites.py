@@ -39,9 +39,9 @@ class Suite:
     name: str
     package: catalogue.Package
     tests: list
-    source: list = ()
-    modules: list = ()
-    arguments: list = ()
+    source: list = dataclasses.field(default_factory=list)
+    modules: list = dataclasses.field(default_factory=list)
+    arguments: list = dataclasses.field(default_factory=list)
     left_out: dict = dataclasses.field(default_factory=dict)
     differs: dict = dataclasses.field(default_factory=dict)
 
