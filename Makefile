@@ -10,6 +10,7 @@ JOBS =
 REGRTEST_ARGS =
 PYTEST_ARGS =
 PACKAGES_ARGS =
+SUITES_ARGS =
 
 PYTHON3 = python3
 OPTIONS = --build '$(BUILD)' --variant '$(VARIANT)' \
@@ -37,6 +38,13 @@ test: ## our tests: the stdlib test package, then pytest
 test-packages: all ## a hundred packages with compiled code in interpreters (PACKAGES_ARGS=)
 	@$(RUN) {python} tests/packages/run.py --venvs '$(BUILD)/packages/$(VARIANT)' \
 		--json '$(BUILD)/packages/$(VARIANT)/results.json' $(PACKAGES_ARGS)
+
+.PHONY: test-suites
+test-suites: all ## packages' own tests in interpreters, in main and in stock (SUITES_ARGS=)
+	@$(PYTHON3) tools/make.py build --build '$(BUILD)' --variant stock \
+		$(if $(RELEASE),--release '$(RELEASE)') $(if $(JOBS),--jobs '$(JOBS)')
+	@$(RUN) {python} tests/packages/suites.py --stock '$(BUILD)/stock/python' \
+		--folder '$(BUILD)/suites/$(VARIANT)' $(SUITES_ARGS)
 
 .PHONY: model
 model: ## the whole models of channels and locks (needs spin)

@@ -1,6 +1,7 @@
 """A few packages with compiled code in interpreters of their own GIL, and the tool that tries many.
 
-`make test-packages` tries all in tests/packages/packages.toml, in more scenarios.
+`make test-packages` tries all in tests/packages/packages.toml, in more scenarios; `make test-suites`
+runs packages' own tests.
 """
 
 import ast
@@ -17,6 +18,7 @@ sys.path.insert(0, str(HERE / 'packages'))
 
 import catalogue  # noqa: E402
 import run  # noqa: E402
+import suites  # noqa: E402
 import table  # noqa: E402
 
 PACKAGES = catalogue.packages()
@@ -72,7 +74,108 @@ def test_recorded_results_are_of_the_versions_that_are_tried():
 
 
 def test_page_of_the_documentation_is_that_of_the_results():
-    assert run.PAGE.read_text() == table.table(json.loads(run.RECORDED.read_text()))
+    assert run.PAGE.read_text() == run.page()
+
+
+# ---- packages' own tests ----
+
+SUITES, PAIRS, TOOLS = suites.load()
+
+
+@pytest.fixture
+def run_tests(python, tmp_path):
+    """run_tests(where, *files): what becomes of tests that run at the same time (list of dicts)."""
+    class Folder(suites.Folder):
+        def python(self, where):
+            return Path(python)
+
+    def run_tests(where, *files):
+        chosen = [dataclasses.replace(SUITES['numpy-arrays'], name=str(number), tests=[file])
+                  for number, file in enumerate(files)]
+        folder = Folder(tmp_path, SUITES, TOOLS, {})
+        suites.run_suites(folder, chosen, where, 180)
+        found = [suites.read(folder.record(suite, where)) for suite in chosen]
+        log, = (tmp_path / 'records' / where).glob('*.log')
+        assert [(process.get('status'), process['exit']) for _, process in found] == [(0, 0)] * len(found), (
+            log.read_text())
+        return [ends for ends, _ in found]
+
+    return run_tests
+
+
+def test_tests_of_numpy_end_as_in_main(run_tests):
+    files = 'numpy/_core/tests/test_indexing.py', 'numpy/random/tests/test_random.py'
+    ends = run_tests('interpreters', *files)
+    assert ends == run_tests('main', *files)
+    assert min(map(len, ends)) > 100
+
+
+def test_each_suite_is_in_one_pair():
+    assert sorted(name for pair in PAIRS for name in pair) == sorted(SUITES)
+    assert {len(pair) for pair in PAIRS} == {2}
+
+
+def test_recorded_suites_are_those_that_are_run():
+    recorded = json.loads(suites.RECORDED.read_text())['suites']
+    assert list(recorded) == list(SUITES)
+    for name, entry in recorded.items():
+        suite = SUITES[name]
+        assert (entry['version'], entry['tests'], entry['arguments'], entry['left_out']) == (
+            suite.package.version, suite.tests, suite.arguments, suite.left_out), name
+        assert not suites.problems(suite, entry['differences'], entry['processes']), name
+        assert all(item['reason'] == suite.reason(item['test']) for item in entry['differences'])
+
+
+SUITE = suites.Suite('spam', PACKAGES['numpy'], ('spam',), differs={'x::eggs': 'it forks'})
+
+
+def lines(*ends, **process):
+    """A record of tests."""
+    return '\n'.join(json.dumps(line) for line in [
+        *({'id': test, 'when': when, 'outcome': outcome, 'text': ''} for test, when, outcome in ends),
+        process])
+
+
+def test_record(tmp_path):
+    record = tmp_path / 'record'
+    record.write_text(lines(
+        ('a', 'setup', 'passed'), ('a', 'call', 'passed'), ('a', 'teardown', 'failed'),
+        ('b', 'setup', 'skipped'), ('b', 'teardown', 'passed'),
+        ('c', 'call', 'failed'), ('c', 'teardown', 'failed'), ('d', 'collect', 'failed'),
+        ('e', 'call', 'xfailed'), ('f', 'call', 'passed'), status=1) + '\n{"exit": 0}\n{"begins": "g')
+    assert suites.read(record) == (
+        {'a': 'error', 'b': 'skipped', 'c': 'failed', 'd': 'error', 'e': 'xfailed', 'f': 'passed'},
+        {'status': 1, 'exit': 0})
+    assert suites.read(tmp_path / 'none') == ({}, {})
+
+
+def test_differences_need_a_reason():
+    good = dict.fromkeys(suites.WHERE, {'status': 0, 'exit': 0})
+    stock = {'x::spam': 'passed', 'x::eggs[1]': 'passed', 'x::ham': 'failed'}
+    other = {'x::spam': 'passed', 'x::eggs[1]': 'failed', 'x::ham': 'failed'}
+    differences = suites.compare(SUITE, {'stock': stock, 'main': stock, 'interpreters': other})
+    assert differences == [{'test': 'x::eggs[1]', 'reason': 'it forks', 'ends': {
+        'stock': 'passed', 'main': 'passed', 'interpreters': 'failed'}}]
+    assert suites.problems(SUITE, differences, good) == []
+
+    del other['x::spam']
+    differences = suites.compare(SUITE, {'stock': stock, 'main': stock, 'interpreters': other})
+    assert [item['ends']['interpreters'] for item in differences] == ['failed', 'not run']
+    problem, = suites.problems(SUITE, differences, good)
+    assert 'x::spam' in problem
+
+
+@pytest.mark.parametrize('process', [{'status': 0, 'exit': -11}, {'exit': 0}, {'status': 2, 'exit': 0}, {}])
+def test_process_must_end_well(process):
+    good = dict.fromkeys(suites.WHERE, {'status': 1, 'exit': 0})
+    suite = dataclasses.replace(SUITE, differs={})
+    assert suites.problems(suite, [], good) == []
+    assert len(suites.problems(suite, [], good | {'main': process})) == 1
+
+
+def test_reason_for_what_does_not_differ_is_a_problem():
+    good = dict.fromkeys(suites.WHERE, {'status': 0, 'exit': 0})
+    assert suites.problems(SUITE, [], good) == ['nothing differs that is x::eggs']
 
 
 # ---- the scenarios ----
@@ -188,13 +291,22 @@ def test_table_and_summary():
     problem = {'kind': 'crashed', 'doing': 'closing', 'text': 'SIGSEGV', 'scenario': '2 in turn'}
     entries = {'good': entry,
                'bad': {**entry, 'reason': 'a|b', 'problems': [problem, problem]}}
-    page = table.table({'python': '3.13.15', 'packages': entries})
+    page = table.table({'python': '3.13.15', 'packages': entries}, {'suites': {}})
     assert '2 packages were tried; 1 work.' in page
     assert r'Adds \`a\*\`' in page
     assert r'- crashed in 2 of 17: a\|b' in page
     assert page.count('- works in 17\n') == 1
     assert table.summary(entry) == 'works in 17'
     assert table.summary(entries['bad']) == 'crashed in 2 of 17; 2 in turn: SIGSEGV when closing'
+
+
+def test_table_of_suites():
+    entry = {'version': '1', 'beside': 'eggs', 'ends': {'stock': {'failed': 1, 'passed': 1234}}, 'differences': []}
+    other = {**entry, 'differences': [{'test': 'a/b.py::c[1/2]', 'reason': 'it *forks*'}]}
+    text = table.suites_table({'suites': {'spam': entry, 'eggs': other}})
+    assert text.count('- 1 failed, 1,234 passed\n') == 2
+    assert '- the same\n' in text and '- 1 differs\n' in text
+    assert '- it \\*forks\\*: ``b.py::c[1/2]``\n' in text
 
 
 @pytest.mark.parametrize('text, line', [

@@ -48,6 +48,27 @@ class Result:
         return fields
 
 
+def wait(process, timeout):
+    """Wait for a process with a session of its own and end what is left of it; return if it was late."""
+    late = False
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+        process.send_signal(signal.SIGABRT)     # faulthandler shows the stacks
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            pass
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+    return late
+
+
 def run_scenario(python, package, scenario, *, seed=1, timeout=180):
     """Run a scenario of a package with the python; return its Result."""
     job = {'module': package.module, 'check': package.check, 'imports': package.imports,
@@ -60,22 +81,7 @@ def run_scenario(python, package, scenario, *, seed=1, timeout=180):
                 [python, '-X', 'faulthandler', HERE / 'scenario.py', json.dumps(job), str(told.fileno())],
                 cwd=folder, env=dict(os.environ, TMPDIR=folder), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=output, pass_fds=[told.fileno()], start_new_session=True)
-            late = False
-            try:
-                process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                late = True
-                process.send_signal(signal.SIGABRT)     # faulthandler shows the stacks
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    pass
-            finally:
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-                process.wait()
+            late = wait(process, timeout)
             seconds = round(time.monotonic() - start, 2)
             told.seek(0)
             output.seek(0)
@@ -116,24 +122,32 @@ class Venvs:
                     for requirement in (package.pin, *package.needs)]
         # The versions are the same in all groups.
         pins = [package.pin for package in self.packages.values()]
-        dependencies = (HERE / 'dependencies.txt').read_text()
-        stamp = hashlib.sha256(repr((sys.executable, required, pins, dependencies)).encode()).hexdigest()
-        done = folder / '.ensemble'
-        if not (done.is_file() and done.read_text() == stamp):
-            self._make(folder, required, pins)
-            done.write_text(stamp)
+        make_venv(sys.executable, folder, required, pins)
         return folder / 'bin' / 'python'
 
-    def _make(self, folder, required, pins):
-        print(f'installing the packages of {folder.name}', flush=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
-        constraints = folder / 'constraints.txt'
-        constraints.write_text('\n'.join(pins) + '\n')
-        subprocess.run([folder / 'bin' / 'python', '-m', 'pip', 'install', '-qq',
-                        '--disable-pip-version-check', '--only-binary', ':all:',
-                        '--constraint', constraints, '--constraint', HERE / 'dependencies.txt',
-                        *required], check=True)
+
+def make_venv(executable, folder, required, pins):
+    """Have an environment of the python with what is required; pins are versions of whatever else."""
+    dependencies = (HERE / 'dependencies.txt').read_text()
+    stamp = hashlib.sha256(repr((str(executable), required, pins, dependencies)).encode()).hexdigest()
+    done = folder / '.ensemble'
+    if done.is_file() and done.read_text() == stamp:
+        return
+    print(f'installing the packages of {folder.name}', flush=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    subprocess.run([executable, '-m', 'venv', folder], check=True)
+    constraints = folder / 'constraints.txt'
+    constraints.write_text('\n'.join(pins) + '\n')
+    subprocess.run([folder / 'bin' / 'python', '-m', 'pip', 'install', '-qq',
+                    '--disable-pip-version-check', '--only-binary', ':all:',
+                    '--constraint', constraints, '--constraint', HERE / 'dependencies.txt',
+                    *required], check=True)
+    done.write_text(stamp)
+
+
+def page():
+    """The page of the documentation (str), of what was recorded."""
+    return table.table(*(json.loads(path.read_text()) for path in (RECORDED, HERE / 'suites.json')))
 
 
 def try_package(python, package, scenarios, args, logs):
@@ -222,7 +236,7 @@ def main(arguments=None):
             args.json.write_text(json.dumps({'python': sys.version.split()[0],
                                              'packages': in_order}, indent=1) + '\n')
     if args.record:
-        PAGE.write_text(table.table(json.loads(RECORDED.read_text())))
+        PAGE.write_text(page())
     if bad:
         print(f'other than packages.toml says: {", ".join(bad)}; logs are in {logs}')
     return 1 if bad else 0

@@ -6,7 +6,7 @@ HEAD = '''\
 Extension packages
 ==================
 
-.. Written by tests/packages/run.py --record; edits are lost.
+.. Written by tests/packages/run.py and suites.py --record; edits are lost.
 
 Packages with compiled code, as they are on the package index, in interpreters of their own GIL.
 Each was tried with Python {python} in several scenarios: they differ in how many interpreters there
@@ -36,6 +36,44 @@ ROW = '''\
      - {version}
      - {does}
      - {result}
+'''
+
+
+SUITES = '''
+The packages' own tests
+-----------------------
+
+Each line is a run of pytest in an interpreter of its own GIL, at the same time as another one, of the
+suite that is named, in another interpreter of the process.  The same tests ran in the main
+interpreter, and with the stock release.  *The same* means that each of them ended in the same way in
+all three, and that the process exited with status 0.
+
+.. list-table::
+   :header-rows: 1
+   :widths: 16 10 16 38 20
+
+   * - suite
+     - version
+     - beside
+     - with the stock release
+     - in interpreters
+'''
+
+SUITE = '''\
+   * - {name}
+     - {version}
+     - {beside}
+     - {ends}
+     - {result}
+'''
+
+DIFFERENCES = '''
+What differs in interpreters, and why:
+
+'''
+
+REASON = '''\
+- {reason}: {tests}
 '''
 
 
@@ -73,8 +111,32 @@ def _escape(text):
     return ''.join('\\' + char if char in '\\*`_|' else char for char in text)
 
 
-def table(results):
-    """The page of the documentation (str), of what run.py found."""
+def _ends(ends):
+    return ', '.join(f'{count:,} {end}' for end, count in ends.items())
+
+
+def suites_table(results):
+    """The part about the packages' own tests (str), of what suites.py found."""
+    parts = [SUITES]
+    reasons = {}
+    for name, entry in results['suites'].items():
+        count = len(entry['differences'])
+        result = f'{count} {"differs" if count == 1 else "differ"}' if count else 'the same'
+        parts.append(SUITE.format(name=name, version=entry['version'], beside=entry['beside'] or '',
+                                  ends=_ends(entry['ends']['stock']), result=result))
+        for difference in entry['differences']:
+            path, *names = difference['test'].split('::')
+            test = '::'.join([path.rpartition('/')[2], *names])
+            reasons.setdefault(difference['reason'], []).append(f'``{test}``')
+    if reasons:
+        parts.append(DIFFERENCES)
+        parts += [REASON.format(reason=_escape(reason), tests=', '.join(tests))
+                  for reason, tests in reasons.items()]
+    return ''.join(parts)
+
+
+def table(results, suites):
+    """The page of the documentation (str), of what run.py and suites.py found."""
     packages = results['packages']
     good = sum(not entry['problems'] for entry in packages.values())
     parts = [HEAD.format(python=results['python'], total=len(packages), good=good)]
@@ -84,4 +146,4 @@ def table(results):
         parts += [ROW.format(name=_escape(name), version=entry['version'],
                              does=_escape(entry['does']), result=_result(entry))
                   for name, entry in packages.items() if entry['group'] == group]
-    return ''.join(parts)
+    return ''.join(parts) + suites_table(suites)

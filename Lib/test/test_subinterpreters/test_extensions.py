@@ -5,6 +5,7 @@ import shutil
 import struct
 import sys
 import textwrap
+import tracemalloc
 import unittest
 
 import interpreters
@@ -399,6 +400,60 @@ class FaulthandlerTests(TestCase):
         self.assertEqual(len(results), 6)
         self.assertTrue(dumped)
         self.assertIs(kind, bool)
+
+
+class TracemallocTests(TestCase):
+
+    def test_what_is_for_the_whole_process_is_refused(self):
+        def use():
+            import _tracemalloc, tracemalloc
+            results = {}
+            for name in 'start', 'stop', 'clear_traces', '_get_traces', 'reset_peak':
+                try:
+                    results[name] = getattr(_tracemalloc, name)()
+                except RuntimeError as exc:
+                    results[name] = 'is for the whole process' in str(exc)
+            return results, tracemalloc.is_tracing(), type(tracemalloc.get_traced_memory())
+        results, tracing, kind = self.create().call(use)
+        self.assertEqual(results, dict.fromkeys(results, True))
+        self.assertEqual(len(results), 5)
+        self.assertIs(tracing, tracemalloc.is_tracing())
+        self.assertIs(kind, tuple)
+
+    def test_traces_outlive_the_interpreter(self):
+        # They refer to names of files, which must not be its own.
+        script = textwrap.dedent('''
+            import interpreters, tracemalloc
+            interp = interpreters.create()
+            tracemalloc.start(5)
+            interp.exec('kept = eval(compile("[object() for _ in range(99)]", "its" + " file", "eval"))')
+            before = tracemalloc.take_snapshot()
+            assert sum(trace.size for trace in before.traces) > 99 * 16
+            names = {frame.filename for trace in before.traces for frame in trace.traceback}
+            assert 'its file' not in names, names
+            interp.close()
+            tracemalloc.take_snapshot()
+            tracemalloc.stop()
+            ''')
+        script_helper.assert_python_ok('-I', '-c', script)
+
+
+class FirstImportTests(unittest.TestCase):
+
+    def test_ctypes_at_the_same_time(self):
+        # They share a table that the first one fills.  That the others wait for it is seen by
+        # ThreadSanitizer; without it they rarely come in time.
+        script = textwrap.dedent('''
+            import concurrent.futures, interpreters, threading
+            interps = [interpreters.create() for _ in range(4)]
+            ready = threading.Barrier(len(interps))
+            def use(interp):
+                ready.wait()
+                interp.exec('import ctypes')
+            with concurrent.futures.ThreadPoolExecutor(len(interps)) as pool:
+                list(pool.map(use, interps))
+            ''')
+        script_helper.assert_python_ok('-I', '-c', script)
 
 
 class StaticTypesTests(unittest.TestCase):
