@@ -25,10 +25,9 @@
 #include "pycore_import.h"        // _PyImport_GetDLOpenFlags()
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
-#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "osdefs.h"               // SEP
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
-#include "pycore_tstate.h"        // struct _PyThreadStateVisit
+#include "pycore_visitors.h"      // _PyVisitors_Expect()
 
 #include <sys/stat.h>
 
@@ -116,9 +115,6 @@ struct owner {
     struct owner *next;
     PyInterpreterState *interp;     /* NULL once it has ended */
     int64_t id;
-    uint32_t visitors;              /* threads between Visit() and Leave() */
-    uint32_t waiting;               /* threads that wait to be let in */
-    uint32_t is_shut;               /* 0 or 1: no visitors are let in; waited for */
     struct exit_function *exit_functions;   /* the last one first */
     struct module_index *indices;
 };
@@ -496,7 +492,8 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
         .flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL,
     };
     struct copy *copy = NULL;
-    const char *wrong = loading.owner == NULL ? "out of memory"
+    const char *wrong = loading.owner == NULL || _PyVisitors_Expect(interp) < 0
+                        ? "out of memory"
                         : _PyElfImage_Open(&library.image, path);
     if (wrong != NULL) {
         _PyElf_Fail(&loading.problem, path, wrong);
@@ -517,7 +514,7 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 }
 
 
-/* --- visitors ------------------------------------------------------------- */
+/* --- whose code an address is ---------------------------------------------- */
 
 static struct owner *
 search_owner(uintptr_t address)
@@ -565,115 +562,11 @@ _PyExtensionCopies_Owner(const void *caller)
     return owner != NULL ? _Py_atomic_load_ptr(&owner->interp) : NULL;
 }
 
-static void
-wait_while(uint32_t *value, uint32_t expected)
-{
-    (void)_PyParkingLot_Park(value, &expected, sizeof(expected), -1, NULL, /*detach=*/1);
-}
-
-/* Did the thread come from a visit to the interpreter to where it is now? */
-static bool
-is_visitor_already(PyThreadState *tstate, int64_t id)
-{
-    while (tstate != NULL) {
-        const struct _PyThreadStateVisit *visit = &((_PyThreadStateImpl *)tstate)->visit;
-        tstate = visit->active ? visit->before : NULL;
-        if (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-PyInterpreterState *
-_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
+int64_t
+_PyExtensionCopies_OwnerId(const void *caller)
 {
     struct owner *owner = owner_at(caller);
-    /* While an interpreter ends its own thread may still call the copies' code. */
-    if (owner == NULL
-        || (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == owner->id))
-    {
-        return NULL;
-    }
-    bool returns = is_visitor_already(tstate, owner->id);
-    for (;;) {
-        PyMutex_Lock(&copies.mutex);
-        PyInterpreterState *interp = owner->interp;
-        bool enters = interp != NULL && (!owner->is_shut || returns);
-        if (enters) {
-            (void)_Py_atomic_add_uint32(&owner->visitors, 1);
-        }
-        else {
-            owner->waiting++;
-        }
-        PyMutex_Unlock(&copies.mutex);
-        if (enters) {
-            return interp;
-        }
-        wait_while(&owner->is_shut, 1);
-        PyMutex_Lock(&copies.mutex);
-        owner->waiting--;
-        PyMutex_Unlock(&copies.mutex);
-    }
-}
-
-void
-_PyExtensionCopies_Leave(PyInterpreterState *interp)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    (void)_Py_atomic_add_uint32(&owner->visitors, (uint32_t)-1);
-    _PyParkingLot_UnparkAll(&owner->visitors);
-    PyMutex_Unlock(&copies.mutex);
-}
-
-/* The owner, or NULL, and how many are visiting it. */
-static struct owner *
-count_visitors(PyInterpreterState *interp, uint32_t *visitors)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    *visitors = owner != NULL ? owner->visitors : 0;
-    PyMutex_Unlock(&copies.mutex);
-    return owner;
-}
-
-uint32_t
-_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
-{
-    /* One that has no copies yet may load some while it ends. */
-    struct owner *owner = _PyExtensionCopies_Enabled(interp) ? find_or_add_owner(interp)
-                                                             : NULL;
-    if (owner == NULL) {
-        return 0;
-    }
-    PyMutex_Lock(&copies.mutex);
-    _Py_atomic_store_uint32(&owner->is_shut, 1);
-    uint32_t visitors = owner->visitors;
-    PyMutex_Unlock(&copies.mutex);
-    return visitors;
-}
-
-void
-_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
-{
-    uint32_t visitors;
-    struct owner *owner;
-    while ((owner = count_visitors(interp, &visitors)) != NULL && visitors != 0) {
-        wait_while(&owner->visitors, visitors);
-    }
-}
-
-void
-_PyExtensionCopies_LetIn(PyInterpreterState *interp)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    if (owner != NULL) {
-        _Py_atomic_store_uint32(&owner->is_shut, 0);
-        _PyParkingLot_UnparkAll(&owner->is_shut);
-    }
-    PyMutex_Unlock(&copies.mutex);
+    return owner != NULL ? owner->id : -1;
 }
 
 
@@ -756,7 +649,6 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
         }
     }
     PyMutex_Lock(&copies.mutex);
-    _Py_atomic_store_uint32(&owner->is_shut, 1);
     _Py_atomic_store_ptr(&owner->interp, NULL);
     if (!has_copies) {
         struct owner **link = &copies.owners;
@@ -823,7 +715,6 @@ _PyExtensionCopies_Unload(int64_t id)
     }
     *last = copies.unused_indices;
     copies.unused_indices = owner->indices;
-    bool is_waited_for = owner->waiting != 0;
     PyMutex_Unlock(&copies.mutex);
 
     while (gone != NULL) {
@@ -832,10 +723,7 @@ _PyExtensionCopies_Unload(int64_t id)
         _PyElfLoad_Close(&copy->loaded);
         discard_copy(copy);
     }
-    /* Threads that came too late wait for ever. */
-    if (!is_waited_for) {
-        PyMem_RawFree(owner);
-    }
+    PyMem_RawFree(owner);
     return true;
 }
 
@@ -869,8 +757,6 @@ _PyExtensionCopies_AfterFork(void)
     (void)_PySeqLock_AfterFork(&copies.sequence);
     for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
         owner->interp = NULL;
-        owner->visitors = 0;
-        owner->is_shut = 1;
     }
 }
 
@@ -946,31 +832,10 @@ _PyExtensionCopies_Owner(const void *caller)
     return NULL;
 }
 
-PyInterpreterState *
-_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
+int64_t
+_PyExtensionCopies_OwnerId(const void *caller)
 {
-    return NULL;
-}
-
-void
-_PyExtensionCopies_Leave(PyInterpreterState *interp)
-{
-}
-
-uint32_t
-_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
-{
-    return 0;
-}
-
-void
-_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
-{
-}
-
-void
-_PyExtensionCopies_LetIn(PyInterpreterState *interp)
-{
+    return -1;
 }
 
 int
