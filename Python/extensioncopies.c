@@ -137,7 +137,7 @@ struct copy {
     struct owner *owner;
     const struct path *path;        /* of the original */
     struct stat status;             /* of that, which tells it from others */
-    char *soname;                   /* the name others need it by, or NULL */
+    char name[_PyElfImage_NAME_SIZE];   /* what others need it by, or "" */
     const char *kept_for;           /* why it is not unloaded, or NULL */
     _PyElfLoaded loaded;
 };
@@ -234,9 +234,8 @@ load_needed_copy(struct loading *loading, _PyElfLibrary *library, const char *na
     if (copy == NULL) {
         return -1;
     }
-    const char *wrong = copy->soname == NULL || strlen(copy->soname) != strlen(name)
-        ? "a library that needs it calls it by another name"
-        : _PyElfImage_Rename(&library->image, name, copy->soname);
+    const char *wrong = copy->name[0] == '\0' ? "it was loaded without a name of its own"
+                        : _PyElfImage_Rename(&library->image, name, copy->name);
     if (wrong != NULL) {
         _PyElf_Fail(problem, needed->path, wrong);
         return -1;
@@ -282,7 +281,7 @@ load_needed(struct loading *loading, _PyElfLibrary *library)
             result = calls < 0 ? -1
                      : calls ? load_needed_copy(loading, library, name, &needed)
                      : open_original(loading, &needed);
-            _PyElfImage_Close(&needed.image);
+            _PyElfLibrary_CloseNeeded(library, i, &needed, calls != 0);
         }
     }
     return result;
@@ -361,7 +360,7 @@ new_copy(const char *path)
     }
     if (copy != NULL) {
         copy->path = interned;
-        copy->soname = NULL;
+        copy->name[0] = '\0';
     }
     return copy;
 }
@@ -369,7 +368,6 @@ new_copy(const char *path)
 static void
 discard_copy(struct copy *copy)
 {
-    PyMem_RawFree(copy->soname);
     PyMutex_Lock(&copies.mutex);
     _Py_atomic_store_ptr_relaxed(&copy->next, copies.unused);
     copies.unused = copy;
@@ -413,20 +411,17 @@ load_copy(struct loading *loading, _PyElfLibrary *library)
     if (copy == NULL) {
         return _PyElf_Fail(problem, library->path, "out of memory");
     }
-    const char *soname = _PyElfImage_String(image, DT_SONAME, 0);
-    if (soname != NULL) {
-        copy->soname = _PyMem_RawStrdup(soname);
-        const char *wrong = copy->soname == NULL ? "out of memory"
-                            : !_PyElfLoad_MakeName(copy->soname) ? "its name is too short"
-                            : _PyElfImage_Rename(image, soname, copy->soname);
+    copy->status = image->status;
+    copy->kept_for = why_kept(image);
+    _PyElfLoaded loaded = {.hooks = _PyElfImage_TakeHooks(image)};
+    if (library->needed_by != NULL || _PyElfImage_String(image, DT_SONAME, 0) != NULL) {
+        _PyElfLoad_MakeName(copy->name);
+        const char *wrong = _PyElfImage_SetName(image, copy->name);
         if (wrong != NULL) {
             _PyElf_Fail(problem, library->path, wrong);
             goto error;
         }
     }
-    copy->status = image->status;
-    copy->kept_for = why_kept(image);
-    _PyElfLoaded loaded = {.hooks = _PyElfImage_TakeHooks(image)};
     _PyElfImage_UnshareSymbols(image);
     if (_PyElfLoad_Open(image, library->path, loading->flags, &loaded, problem) < 0) {
         goto error;
