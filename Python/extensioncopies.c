@@ -26,6 +26,7 @@
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
 #include "osdefs.h"               // SEP
+#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
 #include "pycore_visitors.h"      // _PyVisitors_Expect()
 
@@ -148,16 +149,29 @@ struct path {
     char text[];
 };
 
+/* A library of which a thread is loading a copy, on that thread's stack. */
+struct load {
+    struct load *next;
+    const struct owner *owner;
+    const struct stat *status;
+    PyThread_ident_t thread;
+};
+
 /* All copies of the process and whose they are, the newest first.  The mutex is held for
    reading and changing the lists and the owners, never while a library is loaded, and nothing
    is called with it but what adds a pending call.  The list of copies can be walked without
-   it, if what was read is checked with the sequence lock then: no struct copy is ever freed. */
+   it, if what was read is checked with the sequence lock then: no struct copy is ever freed.
+
+   A copy is listed before its constructors run, so that these can call back, and import.  Other
+   threads do not get it until they are done, nor load another one meanwhile. */
 static struct {
     PyMutex mutex;
     _PySeqLock sequence;
     struct owner *owners;
     struct copy *copies;
     struct copy *unused;
+    struct load *loads;             /* those that go on */
+    uint32_t loads_ended;           /* how many; waited for */
     struct module_index *unused_indices;
     struct path *paths;
 } copies;
@@ -194,18 +208,70 @@ find_or_add_owner(PyInterpreterState *interp)
     return owner;
 }
 
+/* The lock is held. */
 static struct copy *
 find_copy(const struct owner *owner, const struct stat *status)
 {
-    PyMutex_Lock(&copies.mutex);
     struct copy *copy = copies.copies;
     while (copy != NULL
            && !(copy->owner == owner && _PyElf_IsSameFile(&copy->status, status)))
     {
         copy = copy->next;
     }
-    PyMutex_Unlock(&copies.mutex);
     return copy;
+}
+
+/* The lock is held. */
+static bool
+is_loaded_by_another_thread(const struct load *load)
+{
+    const struct load *other = copies.loads;
+    while (other != NULL
+           && !(other->owner == load->owner && other->thread != load->thread
+                && _PyElf_IsSameFile(other->status, load->status)))
+    {
+        other = other->next;
+    }
+    return other != NULL;
+}
+
+/* The interpreter's copy, after waiting for another thread that loads it; NULL if it has none,
+   and then the load begins, to be ended. */
+static struct copy *
+find_copy_or_begin(struct load *load)
+{
+    for (;;) {
+        PyMutex_Lock(&copies.mutex);
+        struct copy *copy = find_copy(load->owner, load->status);
+        bool must_wait = is_loaded_by_another_thread(load);
+        if (copy == NULL && !must_wait) {
+            load->next = copies.loads;
+            copies.loads = load;
+        }
+        uint32_t ended = copies.loads_ended;
+        PyMutex_Unlock(&copies.mutex);
+        if (!must_wait) {
+            return copy;
+        }
+        (void)_PyParkingLot_Park(&copies.loads_ended, &ended, sizeof(ended), -1, NULL,
+                                 /*detach=*/1);
+    }
+}
+
+static void
+end_load(const struct load *load)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct load **link = &copies.loads;
+    while (*link != NULL && *link != load) {    /* it is gone after a fork */
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *link = load->next;
+    }
+    (void)_Py_atomic_add_uint32(&copies.loads_ended, 1);
+    _PyParkingLot_UnparkAll(&copies.loads_ended);
+    PyMutex_Unlock(&copies.mutex);
 }
 
 /* One import of a module. */
@@ -394,18 +460,19 @@ publish(struct copy *copy, struct owner *owner, const _PyElfLoaded *loaded)
     PyMutex_Unlock(&copies.mutex);
 }
 
-/* The interpreter's copy of the library, a new one or what it has already. */
 static struct copy *
-load_copy(struct loading *loading, _PyElfLibrary *library)
+load_new_copy(struct loading *loading, _PyElfLibrary *library)
 {
     _PyElfImage *image = &library->image;
     _PyElfProblem *problem = &loading->problem;
-    struct copy *copy = find_copy(loading->owner, &image->status);
-    if (copy != NULL) {
-        return copy;
-    }
     if (load_needed(loading, library) < 0) {
         return NULL;
+    }
+    PyMutex_Lock(&copies.mutex);
+    struct copy *copy = find_copy(loading->owner, &image->status);
+    PyMutex_Unlock(&copies.mutex);
+    if (copy != NULL) {
+        return copy;                /* a constructor of what it needs has imported it */
     }
     copy = new_copy(library->path);
     if (copy == NULL) {
@@ -433,6 +500,22 @@ load_copy(struct loading *loading, _PyElfLibrary *library)
 error:
     discard_copy(copy);
     return NULL;
+}
+
+/* The interpreter's copy of the library, a new one or what it has already. */
+static struct copy *
+load_copy(struct loading *loading, _PyElfLibrary *library)
+{
+    struct load load = {
+        .owner = loading->owner, .status = &library->image.status,
+        .thread = PyThread_get_thread_ident_ex(),
+    };
+    struct copy *copy = find_copy_or_begin(&load);
+    if (copy == NULL) {
+        copy = load_new_copy(loading, library);
+        end_load(&load);
+    }
+    return copy;
 }
 
 /* Why modules of that name are not copied, or NULL. */
@@ -750,6 +833,7 @@ _PyExtensionCopies_AfterFork(void)
 {
     _PyMutex_at_fork_reinit(&copies.mutex);
     (void)_PySeqLock_AfterFork(&copies.sequence);
+    copies.loads = NULL;
     for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
         owner->interp = NULL;
     }

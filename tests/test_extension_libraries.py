@@ -189,6 +189,109 @@ def test_a_name_that_is_part_of_another(folder):
     assert str(library) in reason and 'part of another' in reason
 
 
+# --- several threads -------------------------------------------------------------------
+
+# A module that is called by two names, and whose constructor tells that it runs, with the GIL
+# released, and waits until it is told to go on.
+SLOW = '''
+#include "Python.h"
+#include <unistd.h>
+static int constructed;
+__attribute__((constructor)) static void construct(void)
+{
+    const char *going = getenv("GOING"), *go_on = getenv("GO_ON");
+    if (going != NULL) {
+        char c = '.';
+        Py_BEGIN_ALLOW_THREADS
+        if (write(atoi(going), &c, 1) < 0 || read(atoi(go_on), &c, 1) < 0) {
+            abort();
+        }
+        Py_END_ALLOW_THREADS
+        Py_XDECREF(PyImport_ImportModule("IMPORTS"));
+        PyErr_Clear();
+    }
+    constructed = 1;
+}
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "slow", .m_size = -1};
+static PyObject *init(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module != NULL && PyModule_AddIntConstant(module, "constructed", constructed) < 0) {
+        Py_CLEAR(module);
+    }
+    return module;
+}
+PyMODINIT_FUNC PyInit_slow1(void) { return init(); }
+PyMODINIT_FUNC PyInit_slow2(void) { return init(); }
+'''
+
+
+@pytest.mark.parametrize('imports', ['os', 'slow1', 'slow3'])
+def test_two_threads_load_one_library(folder, imports):
+    # The second one waits until the first has called the constructors; these may import.
+    folder.build('slow1.so', SLOW.replace('IMPORTS', imports))
+    for name in 'slow2', 'slow3':
+        (folder.path / f'{name}.so').symlink_to('slow1.so')
+    assert folder.run('''
+def states(tasks):
+    for task in tasks:
+        try:
+            with open(f'/proc/self/task/{task}/stat') as f:
+                yield f.read().rpartition(')')[2].split()[0]
+        except OSError:
+            yield 'ended'
+going, going_end = os.pipe()
+go_on, go_on_end = os.pipe()
+interp = interpreters.create()
+interp.exec(f'import os; os.environ |= dict(GOING="{going_end}", GO_ON="{go_on}")')
+def load(name):
+    return __import__(name).constructed
+first = interp.submit(load, 'slow1')
+os.read(going, 1)
+before = set(os.listdir('/proc/self/task'))
+second = interp.submit(load, 'slow2')
+# Give it the chance to be too early: until it is done, or sleeps.
+asleep = 0
+while not second.done() and asleep < 100:
+    new = set(os.listdir('/proc/self/task')) - before
+    asleep = asleep + 1 if set(states(new)) <= {'S'} else 0
+os.write(go_on_end, b'.')
+print(first.result(), second.result(), len(interpreters.list_extensions()))
+''') == ['1 1 1']
+
+
+def test_a_constructor_imports_what_needs_its_library(folder):
+    folder.build('libone.so', LIBRARY + '''
+__attribute__((constructor)) static void construct(void)
+{
+    Py_XDECREF(PyImport_ImportModule("module"));
+    PyErr_Clear();
+}''', '-DSTART=1', '-Wl,-soname,libone.so')
+    folder.build('module.so', MODULE, f'-L{folder.path}', '-lone', '-Wl,-rpath,$ORIGIN')
+    assert folder.run('''
+interp = interpreters.create()
+print(interp.call(call, 'next'), len(interpreters.list_extensions()))
+''') == ['1 2']
+
+
+def test_many_threads_load_libraries(folder):
+    for i in range(4):
+        build_library(folder, f'libone{i}.so', 1, f'-Wl,-soname,libone{i}.so')
+    folder.build('module.so', MODULE, f'-L{folder.path}', '-Wl,--no-as-needed',
+                 *(f'-lone{i}' for i in range(4)), '-Wl,-rpath,$ORIGIN')
+    assert folder.run('''
+def load():
+    import module
+    return module.next()
+for _ in range(20):
+    interp = interpreters.create()
+    assert sorted(f.result() for f in [interp.submit(load) for _ in range(4)]) == [1, 2, 3, 4]
+    assert len(interpreters.list_extensions()) == 5
+    interp.close()
+print('done')
+''') == ['done']
+
+
 # --- variables of threads --------------------------------------------------------------
 
 # Of the kind for which the loader has little space, and does not give back what was taken.
