@@ -24,7 +24,8 @@ struct host {
 static struct {
     PyMutex mutex;
     struct host *first;
-    uint32_t changes;               /* those that threads outside wait for */
+    uint32_t changes;               /* that threads outside wait for */
+    uint32_t for_ever;              /* never changes */
 } hosts;
 
 static void
@@ -120,13 +121,13 @@ _PyVisitors_Enter(PyThreadState *tstate, int64_t id)
             host->visitors++;
             interp = host->interp;
         }
-        uint32_t changes = hosts.changes;
+        uint32_t *change = host != NULL ? &hosts.changes : &hosts.for_ever;
+        uint32_t expected = *change;
         unlock();
         if (interp != NULL) {
             return interp;
         }
-        (void)_PyParkingLot_Park(&hosts.changes, &changes, sizeof(changes), -1, NULL,
-                                 /*detach=*/1);
+        (void)_PyParkingLot_Park(change, &expected, sizeof(expected), -1, NULL, /*detach=*/1);
     }
 }
 
@@ -145,8 +146,7 @@ _PyVisitors_Leave(PyInterpreterState *interp)
 uint32_t
 _PyVisitors_ShutOut(PyInterpreterState *interp)
 {
-    /* One that expects none yet may do so while it ends; if there is no memory for that now it
-       is let in then. */
+    /* One that expects none yet may do so while it ends. */
     (void)_PyVisitors_Expect(interp);
     lock();
     struct host *host = find_host(interp);
@@ -192,6 +192,7 @@ _PyVisitors_Forget(PyInterpreterState *interp)
     struct host **link = find(PyInterpreterState_GetID(interp)), *host = *link;
     if (host != NULL) {
         *link = host->next;
+        tell_those_outside();
     }
     unlock();
     PyMem_RawFree(host);
