@@ -9,6 +9,7 @@
 #ifdef Py_HAVE_ELFIMAGE
 
 #include <fcntl.h>
+#include <stddef.h>               // offsetof()
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -340,16 +341,48 @@ _PyElfImage_Rename(_PyElfImage *image, const char *old_name, const char *new_nam
 {
     size_t length = strlen(old_name);
     size_t start = (size_t)(old_name - image->strings);
-    assert(strlen(new_name) == length);
+    if (strlen(new_name) > length) {
+        return "its name is too short";
+    }
     if (is_used_by_others(image, start, start + length)) {
         return "its name is part of another name";
     }
     if (versions_name_it_apart(image, start)) {
         return "its name is there twice";
     }
-    memcpy(image->strings + start, new_name, length);
+    strcpy(image->strings + start, new_name);
     note_change(image, image->strings + start, length);
     return NULL;
+}
+
+/* Where the file has a place for it: there is none among the strings, but once it is loaded
+   nobody looks for its sections. */
+const char *
+_PyElfImage_SetName(_PyElfImage *image, const char name[_PyElfImage_NAME_SIZE])
+{
+    ElfW(Ehdr) *header = (ElfW(Ehdr) *)image->bytes;
+    static_assert(sizeof(header->e_shoff) == _PyElfImage_NAME_SIZE, "no place for a name");
+    const ElfW(Dyn) *entry = dynamic(image, DT_SONAME, 0);
+    if (entry == NULL) {
+        entry = dynamic(image, DT_IGNORED, 0);
+    }
+    for (size_t i = 0; entry != NULL && i < image->nsegments; i++) {
+        const ElfW(Phdr) *segment = &image->segments[i];
+        if (segment->p_type == PT_LOAD && segment->p_offset == 0
+            && segment->p_filesz >= sizeof(*header))
+        {
+            ElfW(Addr) address = segment->p_vaddr + offsetof(ElfW(Ehdr), e_shoff);
+            memcpy(&header->e_shoff, name, _PyElfImage_NAME_SIZE);
+            header->e_shnum = header->e_shstrndx = 0;
+            note_change(image, header, sizeof(*header));
+            image->dynamic[entry - image->dynamic] = (ElfW(Dyn)){
+                .d_tag = DT_SONAME,
+                .d_un.d_val = address - dynamic_value(image, DT_STRTAB),
+            };
+            return NULL;
+        }
+    }
+    return "there is no place for a name of its own";
 }
 
 static void

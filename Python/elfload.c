@@ -30,20 +30,15 @@ next_number(void)
     return _Py_atomic_add_uint32(&count, 1) + 1;
 }
 
-bool
-_PyElfLoad_MakeName(char *name)
+void
+_PyElfLoad_MakeName(char name[_PyElfImage_NAME_SIZE])
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-    enum { NDIGITS = 6 };
-    if (strlen(name) <= NDIGITS) {
-        return false;
-    }
     uint32_t number = next_number();
-    name[0] = '~';
-    for (int i = NDIGITS; i > 0; i--, number /= 36) {
-        name[i] = digits[number % 36];
+    strcpy(name, _PyElfLoad_NAME_START "000000");
+    for (char *digit = name + strlen(name) - 1; number > 0; digit--, number /= 36) {
+        *digit = digits[number % 36];
     }
-    return true;
 }
 
 /* How much of the file is loaded. */
@@ -215,7 +210,11 @@ load_file(const _PyElfImage *image, const char *original, int fd, const char *pa
     }
     loaded->handle = dlopen(path, flags);
     if (loaded->handle == NULL) {
-        _PyElf_Fail(problem, original, dlerror());
+        /* Mostly it begins with the path, which says nothing. */
+        const char *what = dlerror();
+        size_t length = strlen(path);
+        bool skip = strncmp(what, path, length) == 0 && strncmp(what + length, ": ", 2) == 0;
+        _PyElf_Fail(problem, original, skip ? what + length + 2 : what);
         return -1;
     }
     struct link_map *map;
@@ -241,16 +240,22 @@ load_file(const _PyElfImage *image, const char *original, int fd, const char *pa
 
 /* Is it for want of a permission, or of memory files, that a copy could not be loaded? */
 static bool
-may_be_forbidden(const _PyElfProblem *problem)
+may_be_forbidden(const _PyElfProblem *problem, const char *original)
 {
+    static const char not_there[] = ": cannot open shared object file";
+    size_t length = strlen(original);
+    if (strncmp(problem->text, original, length) == 0
+        && strncmp(problem->text + length, not_there, strlen(not_there)) == 0)
+    {
+        return true;                /* /proc is not mounted */
+    }
     static const int errors[] = {EPERM, EACCES, ENOSYS, EFBIG, ENOSPC, EMFILE};
     for (size_t i = 0; i < Py_ARRAY_LENGTH(errors); i++) {
         if (strstr(problem->text, strerror(errors[i])) != NULL) {
             return true;
         }
     }
-    return strstr(problem->text, "failed to map segment") != NULL
-           || strstr(problem->text, ": /proc/self/fd") != NULL;     // it is not mounted
+    return strstr(problem->text, "failed to map segment") != NULL;
 }
 
 /* Some systems forbid to execute files in memory, others those in temporary directories. */
@@ -271,7 +276,7 @@ _PyElfLoad_Open(const _PyElfImage *image, const char *original, int flags,
     else {
         _PyElf_Fail(problem, original, "");
     }
-    if (result == 0 || !may_be_forbidden(problem)) {
+    if (result == 0 || !may_be_forbidden(problem, original)) {
         return result;
     }
     const char *parents[] = {getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm"};

@@ -25,10 +25,10 @@
 #include "pycore_import.h"        // _PyImport_GetDLOpenFlags()
 #include "pycore_initconfig.h"
 #include "pycore_lock.h"          // PyMutex
-#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "osdefs.h"               // SEP
+#include "pycore_parking_lot.h"   // _PyParkingLot_Park()
 #include "pycore_pystate.h"       // _PyInterpreterState_GET()
-#include "pycore_tstate.h"        // struct _PyThreadStateVisit
+#include "pycore_visitors.h"      // _PyVisitors_Expect()
 
 #include <sys/stat.h>
 
@@ -116,9 +116,6 @@ struct owner {
     struct owner *next;
     PyInterpreterState *interp;     /* NULL once it has ended */
     int64_t id;
-    uint32_t visitors;              /* threads between Visit() and Leave() */
-    uint32_t waiting;               /* threads that wait to be let in */
-    uint32_t is_shut;               /* 0 or 1: no visitors are let in; waited for */
     struct exit_function *exit_functions;   /* the last one first */
     struct module_index *indices;
 };
@@ -141,7 +138,7 @@ struct copy {
     struct owner *owner;
     const struct path *path;        /* of the original */
     struct stat status;             /* of that, which tells it from others */
-    char *soname;                   /* the name others need it by, or NULL */
+    char name[_PyElfImage_NAME_SIZE];   /* what others need it by, or "" */
     const char *kept_for;           /* why it is not unloaded, or NULL */
     PyTime_t load_time;             /* how long loading took, with what it needs */
     _PyElfLoaded loaded;
@@ -153,16 +150,29 @@ struct path {
     char text[];
 };
 
+/* A library of which a thread is loading a copy, on that thread's stack. */
+struct load {
+    struct load *next;
+    const struct owner *owner;
+    const struct stat *status;
+    PyThread_ident_t thread;
+};
+
 /* All copies of the process and whose they are, the newest first.  The mutex is held for
    reading and changing the lists and the owners, never while a library is loaded, and nothing
    is called with it but what adds a pending call.  The list of copies can be walked without
-   it, if what was read is checked with the sequence lock then: no struct copy is ever freed. */
+   it, if what was read is checked with the sequence lock then: no struct copy is ever freed.
+
+   A copy is listed before its constructors run, so that these can call back, and import.  Other
+   threads do not get it until they are done, nor load another one meanwhile. */
 static struct {
     PyMutex mutex;
     _PySeqLock sequence;
     struct owner *owners;
     struct copy *copies;
     struct copy *unused;
+    struct load *loads;             /* those that go on */
+    uint32_t loads_ended;           /* how many; waited for */
     struct module_index *unused_indices;
     struct path *paths;
 } copies;
@@ -199,18 +209,70 @@ find_or_add_owner(PyInterpreterState *interp)
     return owner;
 }
 
+/* The lock is held. */
 static struct copy *
 find_copy(const struct owner *owner, const struct stat *status)
 {
-    PyMutex_Lock(&copies.mutex);
     struct copy *copy = copies.copies;
     while (copy != NULL
            && !(copy->owner == owner && _PyElf_IsSameFile(&copy->status, status)))
     {
         copy = copy->next;
     }
-    PyMutex_Unlock(&copies.mutex);
     return copy;
+}
+
+/* The lock is held. */
+static bool
+is_loaded_by_another_thread(const struct load *load)
+{
+    const struct load *other = copies.loads;
+    while (other != NULL
+           && !(other->owner == load->owner && other->thread != load->thread
+                && _PyElf_IsSameFile(other->status, load->status)))
+    {
+        other = other->next;
+    }
+    return other != NULL;
+}
+
+/* The interpreter's copy, after waiting for another thread that loads it; NULL if it has none,
+   and then the load begins, to be ended. */
+static struct copy *
+find_copy_or_begin(struct load *load)
+{
+    for (;;) {
+        PyMutex_Lock(&copies.mutex);
+        struct copy *copy = find_copy(load->owner, load->status);
+        bool must_wait = is_loaded_by_another_thread(load);
+        if (copy == NULL && !must_wait) {
+            load->next = copies.loads;
+            copies.loads = load;
+        }
+        uint32_t ended = copies.loads_ended;
+        PyMutex_Unlock(&copies.mutex);
+        if (!must_wait) {
+            return copy;
+        }
+        (void)_PyParkingLot_Park(&copies.loads_ended, &ended, sizeof(ended), -1, NULL,
+                                 /*detach=*/1);
+    }
+}
+
+static void
+end_load(const struct load *load)
+{
+    PyMutex_Lock(&copies.mutex);
+    struct load **link = &copies.loads;
+    while (*link != NULL && *link != load) {    /* it is gone after a fork */
+        link = &(*link)->next;
+    }
+    if (*link != NULL) {
+        *link = load->next;
+    }
+    (void)_Py_atomic_add_uint32(&copies.loads_ended, 1);
+    _PyParkingLot_UnparkAll(&copies.loads_ended);
+    PyMutex_Unlock(&copies.mutex);
 }
 
 /* One import of a module. */
@@ -239,9 +301,8 @@ load_needed_copy(struct loading *loading, _PyElfLibrary *library, const char *na
     if (copy == NULL) {
         return -1;
     }
-    const char *wrong = copy->soname == NULL || strlen(copy->soname) != strlen(name)
-        ? "a library that needs it calls it by another name"
-        : _PyElfImage_Rename(&library->image, name, copy->soname);
+    const char *wrong = copy->name[0] == '\0' ? "it was loaded without a name of its own"
+                        : _PyElfImage_Rename(&library->image, name, copy->name);
     if (wrong != NULL) {
         _PyElf_Fail(problem, needed->path, wrong);
         return -1;
@@ -287,7 +348,7 @@ load_needed(struct loading *loading, _PyElfLibrary *library)
             result = calls < 0 ? -1
                      : calls ? load_needed_copy(loading, library, name, &needed)
                      : open_original(loading, &needed);
-            _PyElfImage_Close(&needed.image);
+            _PyElfLibrary_CloseNeeded(library, i, &needed, calls != 0);
         }
     }
     return result;
@@ -366,7 +427,7 @@ new_copy(const char *path)
     }
     if (copy != NULL) {
         copy->path = interned;
-        copy->soname = NULL;
+        copy->name[0] = '\0';
     }
     return copy;
 }
@@ -374,7 +435,6 @@ new_copy(const char *path)
 static void
 discard_copy(struct copy *copy)
 {
-    PyMem_RawFree(copy->soname);
     PyMutex_Lock(&copies.mutex);
     _Py_atomic_store_ptr_relaxed(&copy->next, copies.unused);
     copies.unused = copy;
@@ -401,39 +461,37 @@ publish(struct copy *copy, struct owner *owner, const _PyElfLoaded *loaded)
     PyMutex_Unlock(&copies.mutex);
 }
 
-/* The interpreter's copy of the library, a new one or what it has already. */
 static struct copy *
-load_copy(struct loading *loading, _PyElfLibrary *library)
+load_new_copy(struct loading *loading, _PyElfLibrary *library)
 {
     _PyElfImage *image = &library->image;
     _PyElfProblem *problem = &loading->problem;
-    struct copy *copy = find_copy(loading->owner, &image->status);
-    if (copy != NULL) {
-        return copy;
-    }
     PyTime_t start, end;
     (void)PyTime_MonotonicRaw(&start);
     if (load_needed(loading, library) < 0) {
         return NULL;
     }
+    PyMutex_Lock(&copies.mutex);
+    struct copy *copy = find_copy(loading->owner, &image->status);
+    PyMutex_Unlock(&copies.mutex);
+    if (copy != NULL) {
+        return copy;                /* a constructor of what it needs has imported it */
+    }
     copy = new_copy(library->path);
     if (copy == NULL) {
         return _PyElf_Fail(problem, library->path, "out of memory");
     }
-    const char *soname = _PyElfImage_String(image, DT_SONAME, 0);
-    if (soname != NULL) {
-        copy->soname = _PyMem_RawStrdup(soname);
-        const char *wrong = copy->soname == NULL ? "out of memory"
-                            : !_PyElfLoad_MakeName(copy->soname) ? "its name is too short"
-                            : _PyElfImage_Rename(image, soname, copy->soname);
+    copy->status = image->status;
+    copy->kept_for = why_kept(image);
+    _PyElfLoaded loaded = {.hooks = _PyElfImage_TakeHooks(image)};
+    if (library->needed_by != NULL || _PyElfImage_String(image, DT_SONAME, 0) != NULL) {
+        _PyElfLoad_MakeName(copy->name);
+        const char *wrong = _PyElfImage_SetName(image, copy->name);
         if (wrong != NULL) {
             _PyElf_Fail(problem, library->path, wrong);
             goto error;
         }
     }
-    copy->status = image->status;
-    copy->kept_for = why_kept(image);
-    _PyElfLoaded loaded = {.hooks = _PyElfImage_TakeHooks(image)};
     _PyElfImage_UnshareSymbols(image);
     if (_PyElfLoad_Open(image, library->path, loading->flags, &loaded, problem) < 0) {
         goto error;
@@ -447,6 +505,22 @@ load_copy(struct loading *loading, _PyElfLibrary *library)
 error:
     discard_copy(copy);
     return NULL;
+}
+
+/* The interpreter's copy of the library, a new one or what it has already. */
+static struct copy *
+load_copy(struct loading *loading, _PyElfLibrary *library)
+{
+    struct load load = {
+        .owner = loading->owner, .status = &library->image.status,
+        .thread = PyThread_get_thread_ident_ex(),
+    };
+    struct copy *copy = find_copy_or_begin(&load);
+    if (copy == NULL) {
+        copy = load_new_copy(loading, library);
+        end_load(&load);
+    }
+    return copy;
 }
 
 /* Why modules of that name are not copied, or NULL. */
@@ -501,7 +575,8 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
         .flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL,
     };
     struct copy *copy = NULL;
-    const char *wrong = loading.owner == NULL ? "out of memory"
+    const char *wrong = loading.owner == NULL || _PyVisitors_Expect(interp) < 0
+                        ? "out of memory"
                         : _PyElfImage_Open(&library.image, path);
     if (wrong != NULL) {
         _PyElf_Fail(&loading.problem, path, wrong);
@@ -522,7 +597,7 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
 }
 
 
-/* --- visitors ------------------------------------------------------------- */
+/* --- whose code an address is ---------------------------------------------- */
 
 static struct owner *
 search_owner(uintptr_t address)
@@ -570,115 +645,11 @@ _PyExtensionCopies_Owner(const void *caller)
     return owner != NULL ? _Py_atomic_load_ptr(&owner->interp) : NULL;
 }
 
-static void
-wait_while(uint32_t *value, uint32_t expected)
-{
-    (void)_PyParkingLot_Park(value, &expected, sizeof(expected), -1, NULL, /*detach=*/1);
-}
-
-/* Did the thread come from a visit to the interpreter to where it is now? */
-static bool
-is_visitor_already(PyThreadState *tstate, int64_t id)
-{
-    while (tstate != NULL) {
-        const struct _PyThreadStateVisit *visit = &((_PyThreadStateImpl *)tstate)->visit;
-        tstate = visit->active ? visit->before : NULL;
-        if (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == id) {
-            return true;
-        }
-    }
-    return false;
-}
-
-PyInterpreterState *
-_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
+int64_t
+_PyExtensionCopies_OwnerId(const void *caller)
 {
     struct owner *owner = owner_at(caller);
-    /* While an interpreter ends its own thread may still call the copies' code. */
-    if (owner == NULL
-        || (tstate != NULL && PyInterpreterState_GetID(tstate->interp) == owner->id))
-    {
-        return NULL;
-    }
-    bool returns = is_visitor_already(tstate, owner->id);
-    for (;;) {
-        PyMutex_Lock(&copies.mutex);
-        PyInterpreterState *interp = owner->interp;
-        bool enters = interp != NULL && (!owner->is_shut || returns);
-        if (enters) {
-            (void)_Py_atomic_add_uint32(&owner->visitors, 1);
-        }
-        else {
-            owner->waiting++;
-        }
-        PyMutex_Unlock(&copies.mutex);
-        if (enters) {
-            return interp;
-        }
-        wait_while(&owner->is_shut, 1);
-        PyMutex_Lock(&copies.mutex);
-        owner->waiting--;
-        PyMutex_Unlock(&copies.mutex);
-    }
-}
-
-void
-_PyExtensionCopies_Leave(PyInterpreterState *interp)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    (void)_Py_atomic_add_uint32(&owner->visitors, (uint32_t)-1);
-    _PyParkingLot_UnparkAll(&owner->visitors);
-    PyMutex_Unlock(&copies.mutex);
-}
-
-/* The owner, or NULL, and how many are visiting it. */
-static struct owner *
-count_visitors(PyInterpreterState *interp, uint32_t *visitors)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    *visitors = owner != NULL ? owner->visitors : 0;
-    PyMutex_Unlock(&copies.mutex);
-    return owner;
-}
-
-uint32_t
-_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
-{
-    /* One that has no copies yet may load some while it ends. */
-    struct owner *owner = _PyExtensionCopies_Enabled(interp) ? find_or_add_owner(interp)
-                                                             : NULL;
-    if (owner == NULL) {
-        return 0;
-    }
-    PyMutex_Lock(&copies.mutex);
-    _Py_atomic_store_uint32(&owner->is_shut, 1);
-    uint32_t visitors = owner->visitors;
-    PyMutex_Unlock(&copies.mutex);
-    return visitors;
-}
-
-void
-_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
-{
-    uint32_t visitors;
-    struct owner *owner;
-    while ((owner = count_visitors(interp, &visitors)) != NULL && visitors != 0) {
-        wait_while(&owner->visitors, visitors);
-    }
-}
-
-void
-_PyExtensionCopies_LetIn(PyInterpreterState *interp)
-{
-    PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    if (owner != NULL) {
-        _Py_atomic_store_uint32(&owner->is_shut, 0);
-        _PyParkingLot_UnparkAll(&owner->is_shut);
-    }
-    PyMutex_Unlock(&copies.mutex);
+    return owner != NULL ? owner->id : -1;
 }
 
 
@@ -761,7 +732,6 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
         }
     }
     PyMutex_Lock(&copies.mutex);
-    _Py_atomic_store_uint32(&owner->is_shut, 1);
     _Py_atomic_store_ptr(&owner->interp, NULL);
     if (!has_copies) {
         struct owner **link = &copies.owners;
@@ -828,7 +798,6 @@ _PyExtensionCopies_Unload(int64_t id)
     }
     *last = copies.unused_indices;
     copies.unused_indices = owner->indices;
-    bool is_waited_for = owner->waiting != 0;
     PyMutex_Unlock(&copies.mutex);
 
     while (gone != NULL) {
@@ -837,10 +806,7 @@ _PyExtensionCopies_Unload(int64_t id)
         _PyElfLoad_Close(&copy->loaded);
         discard_copy(copy);
     }
-    /* Threads that came too late wait for ever. */
-    if (!is_waited_for) {
-        PyMem_RawFree(owner);
-    }
+    PyMem_RawFree(owner);
     return true;
 }
 
@@ -872,10 +838,9 @@ _PyExtensionCopies_AfterFork(void)
 {
     _PyMutex_at_fork_reinit(&copies.mutex);
     (void)_PySeqLock_AfterFork(&copies.sequence);
+    copies.loads = NULL;
     for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
         owner->interp = NULL;
-        owner->visitors = 0;
-        owner->is_shut = 1;
     }
 }
 
@@ -952,31 +917,10 @@ _PyExtensionCopies_Owner(const void *caller)
     return NULL;
 }
 
-PyInterpreterState *
-_PyExtensionCopies_Visit(PyThreadState *tstate, const void *caller)
+int64_t
+_PyExtensionCopies_OwnerId(const void *caller)
 {
-    return NULL;
-}
-
-void
-_PyExtensionCopies_Leave(PyInterpreterState *interp)
-{
-}
-
-uint32_t
-_PyExtensionCopies_ShutOut(PyInterpreterState *interp)
-{
-    return 0;
-}
-
-void
-_PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp)
-{
-}
-
-void
-_PyExtensionCopies_LetIn(PyInterpreterState *interp)
-{
+    return -1;
 }
 
 int

@@ -31,31 +31,41 @@ def python():
 
 COMPILE = '''
 import os, subprocess, sys, sysconfig
-subprocess.run([sys.argv[1], '-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-pthread',
+compiler, source, library, *flags = sys.argv[1:]
+subprocess.run([compiler, '-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-pthread',
                 # Of the scheme "venv" these are the headers of an installed python, also
                 # where the python of the environment runs in its build folder.
                 '-I', sysconfig.get_path('include', 'posix_prefix'),
                 # pyconfig.h, which a python that runs in its build folder has there.
                 '-I', os.path.dirname(sysconfig.get_config_h_filename()),
-                sys.argv[2], '-o', sys.argv[3]], check=True)
+                source, '-o', library, *flags], check=True)
 '''
 
 
 @pytest.fixture(scope='session')
-def run_with_extension(root, python, tmp_path_factory):
-    """run(name, program): run a program that can import the extension tests/capi/NAME.c."""
+def compile_library(python):
+    """compile_library(source, library, *flags): make a shared object of a C file."""
     compiler = shutil.which('cc')
     if compiler is None:
         pytest.skip('there is no C compiler')
+
+    def compile_library(*args):
+        built = subprocess.run([python, '-c', COMPILE, compiler, *args],
+                               text=True, capture_output=True)
+        assert built.returncode == 0, built.stderr
+
+    return compile_library
+
+
+@pytest.fixture(scope='session')
+def run_with_extension(root, python, compile_library, tmp_path_factory):
+    """run(name, program): run a program that can import the extension tests/capi/NAME.c."""
     folder = tmp_path_factory.mktemp('capi')
 
     def run(name, program):
         library = folder / f'{name}.so'
         if not library.exists():
-            built = subprocess.run([python, '-c', COMPILE, compiler,
-                                    root / f'tests/capi/{name}.c', library],
-                                   text=True, capture_output=True)
-            assert built.returncode == 0, built.stderr
+            compile_library(root / f'tests/capi/{name}.c', library)
         done = subprocess.run([python, '-X', 'faulthandler', '-c', program],
                               env=dict(os.environ, PYTHONPATH=str(folder)), text=True,
                               capture_output=True, timeout=60)

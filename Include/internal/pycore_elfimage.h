@@ -71,13 +71,19 @@ extern bool _PyElfImage_IsForGood(const _PyElfImage *image);
 /* Is it written to where it says that it is not, to be relocated? */
 extern bool _PyElfImage_HasTextRelocations(const _PyElfImage *image);
 
-/* Put new_name, which is as long, in the place of a string that String() gave.  Returns
-   NULL, or why that is not possible. */
+/* Put new_name in the place of a string that String() gave.  Returns NULL, or why that is not
+   possible. */
 extern const char *_PyElfImage_Rename(_PyElfImage *image, const char *old_name,
                                       const char *new_name);
 
 /* Hide from the loader what it would call, and return it. */
 extern _PyElfHooks _PyElfImage_TakeHooks(_PyElfImage *image);
+
+/* Let the library itself go by that name (DT_SONAME), also if it had none; its hooks were
+   taken.  Returns NULL, or why that is not possible. */
+#define _PyElfImage_NAME_SIZE 8         /* with the '\0' */
+extern const char *_PyElfImage_SetName(_PyElfImage *image,
+                                       const char name[_PyElfImage_NAME_SIZE]);
 
 /* Let symbols that would be one in the whole process (STB_GNU_UNIQUE) be the image's
    own.  Returns how many there were. */

@@ -32,10 +32,9 @@ typedef struct {
 /* Say what is wrong with the file at path, "" for what errno says.  Returns NULL. */
 extern void *_PyElf_Fail(_PyElfProblem *problem, const char *path, const char *what);
 
-/* Put a name that no library has in the place of one, which is as long.  False if that is
-   too short. */
+/* Make a name that no library has. */
 #define _PyElfLoad_NAME_START "~"
-extern bool _PyElfLoad_MakeName(char *name);
+extern void _PyElfLoad_MakeName(char name[_PyElfImage_NAME_SIZE]);
 
 /* Load the image, whose hooks were taken, of the original at path; dlopen() gets the
    flags.  Nothing of it runs yet.  Returns -1 and says why on failure. */

@@ -21,6 +21,7 @@ typedef struct _PyElfLibrary {
     _PyElfImage image;
     const char *path;
     const struct _PyElfLibrary *needed_by;
+    void *handle;                   /* if the loader was asked for it, else NULL */
 } _PyElfLibrary;
 
 /* What was found out about libraries, while one module is loaded. */
@@ -33,11 +34,14 @@ typedef struct _PyElfSeen {
 
 extern bool _PyElf_IsSameFile(const struct stat *one, const struct stat *other);
 
-/* Open the image of the i-th library that the image needs, if the image says where that
-   is, which path is filled with; others are found by the loader without us.  True if
-   needed is open now, to be closed by the caller. */
+/* Open the image of the i-th library that the image needs, and fill path with where that is.
+   False if it is not found, or known not to call Python and found by the loader without us. */
 extern bool _PyElfLibrary_OpenNeeded(const _PyElfLibrary *library, size_t i,
                                      _PyElfLibrary *needed, char path[]);
+
+/* Close it.  What does not call Python stays loaded, if it is. */
+extern void _PyElfLibrary_CloseNeeded(const _PyElfLibrary *library, size_t i,
+                                      _PyElfLibrary *needed, bool calls_python);
 
 /* Is it one of those that need it? */
 extern bool _PyElfLibrary_NeedsItself(const _PyElfLibrary *library);

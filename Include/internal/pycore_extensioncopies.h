@@ -87,23 +87,8 @@ extern Py_ssize_t _PyExtensionCopies_NextModuleIndex(const PyModuleDef *def);
    code.  Any thread may call it. */
 extern PyInterpreterState *_PyExtensionCopies_Owner(const void *caller);
 
-/* Native threads call back into Python from the code of a copy; they reach the interpreter
-   whose copy it is.  Visit() is for PyGILState_Ensure(): it gives the interpreter in whose
-   copy the caller is, unless tstate, the last one of this thread or NULL, is of that
-   already; else NULL.  The interpreter does not end before Leave().  If it is being ended,
-   and the thread is not in a visit to it, the thread waits until it is clear whether that
-   succeeds, and if it does, for ever, as its caller can neither go on without Python nor be
-   unwound.  Any thread may call it. */
-extern PyInterpreterState *_PyExtensionCopies_Visit(PyThreadState *tstate,
-                                                    const void *caller);
-extern void _PyExtensionCopies_Leave(PyInterpreterState *interp);
-
-/* Let no visitors in, or let them in again.  ShutOut() returns how many are still there.
-   WaitForVisitors() waits until they have left; needs no GIL, releases the one that is held
-   while it waits. */
-extern uint32_t _PyExtensionCopies_ShutOut(PyInterpreterState *interp);
-extern void _PyExtensionCopies_WaitForVisitors(PyInterpreterState *interp);
-extern void _PyExtensionCopies_LetIn(PyInterpreterState *interp);
+/* Its id, or -1.  It is the caller's also once it has ended.  Any thread may call it. */
+extern int64_t _PyExtensionCopies_OwnerId(const void *caller);
 
 /* In the child of a fork, where no other interpreters exist any more. */
 extern void _PyExtensionCopies_AfterFork(void);

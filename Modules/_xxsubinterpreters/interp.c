@@ -9,6 +9,8 @@
 #include "pycore_lock.h"          // PyMutex_LockFlags()
 #include "pycore_pystate.h"       // _PyThreadState_NewBound()
 #include "pycore_runtime.h"       // HEAD_LOCK()
+#include "pycore_tstate.h"        // _PyThreadStateImpl
+#include "pycore_visitors.h"      // _PyVisitors_ShutOut()
 #include "atomics.h"
 #include "channel.h"
 #include "interp.h"
@@ -540,15 +542,21 @@ begin_close(struct entry *e)
     return NULL;
 }
 
-/* True if no thread state of the interpreter is left but `tstate`; if `mine`,
-   then only those of the calling thread count. */
+/* Whose thread states count, besides that of who ends the interpreter: all, those of the
+   calling thread, those of threads that are no visitors. */
+enum others { ANY, MINE, NO_VISITORS };
+
+/* True if no such thread state of the interpreter is left but `tstate`. */
 static int
-alone(PyThreadState *tstate, int mine)
+alone(PyThreadState *tstate, enum others others)
 {
     int result = 1;
     HEAD_LOCK(&_PyRuntime);
     for (PyThreadState *t = tstate->interp->threads.head; t != NULL; t = t->next) {
-        if (t != tstate && (!mine || t->thread_id == tstate->thread_id)) {
+        if (t != tstate
+            && (others != MINE || t->thread_id == tstate->thread_id)
+            && (others != NO_VISITORS || !((_PyThreadStateImpl *)t)->visit.active))
+        {
             result = 0;
         }
     }
@@ -631,7 +639,7 @@ static void release_there(struct entry *e);
 static void
 give_up_closing(struct entry *e, enum life before)
 {
-    _PyExtensionCopies_LetIn(e->interp);
+    _PyVisitors_LetIn(e->interp);
     lock();
     e->life = before;
     int more = e->unpinned != NULL;
@@ -643,7 +651,10 @@ give_up_closing(struct entry *e, enum life before)
 }
 
 /* What became of an attempt to end an interpreter. */
-enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, OUT_OF_MEMORY };
+enum ending { ENDED, STAYS_ZOMBIE, HAS_THREADS, BROKEN_OFF, OUT_OF_MEMORY };
+
+/* What may be waited for, and if a signal breaks that. */
+enum waiting { NO_WAIT, WAIT, WAIT_FOR_SIGNALS };
 
 /* Wait for threads that release memory of an interpreter that is CLOSING.  No
    others come now. */
@@ -678,11 +689,54 @@ stop_waits(struct entry *e)
     _PyWaiter_Break(&e->stopping);
 }
 
+/* The last visitor has left: end the wait for that. */
+static void
+fire_waiter(void *argument)
+{
+    _PyWaiter *waiter = argument, *woken = NULL;
+    if (_PyWaiter_Claim(waiter)) {
+        _PyWaiter_Fire(waiter, &woken);
+        _PyWaiter_Wake(woken);
+    }
+}
+
+/* Wait for the visitors of an interpreter, of which no more are let in.  Return -1 if a
+   signal broke that whose handler raised an exception; this is set in `home`, to which the
+   thread returns.  It is attached to `tstate`. */
+static int
+wait_for_visitors(PyThreadState *tstate, PyThreadState *home, enum waiting wait)
+{
+    PyInterpreterState *interp = tstate->interp;
+    const _PyWaiter_Breakers breakers = {
+        .tripped = wait == WAIT_FOR_SIGNALS ? &_PyRuntime.signals.is_tripped : NULL,
+    };
+    for (;;) {
+        _PyWaiter waiter;
+        _PyWaiter_Init(&waiter);
+        if (!_PyVisitors_WhenLeft(interp, fire_waiter, &waiter)) {
+            return 0;
+        }
+        PyEval_SaveThread();
+        _PyWaiter_Result result = _PyWaiter_Wait(&waiter, -1, &breakers);
+        (void)_PyVisitors_WhenLeft(interp, NULL, NULL);
+        if (result == _PyWaiter_FIRED) {
+            PyEval_RestoreThread(tstate);
+            return 0;
+        }
+        PyEval_RestoreThread(home);
+        int r = PyErr_CheckSignals();
+        PyThreadState_Swap(tstate);
+        if (r < 0) {
+            return -1;
+        }
+    }
+}
+
 /* End an interpreter that is CLOSING, and was in life `before`, to which it
-   returns when it cannot end.  If it has threads of its own, wait for them if
-   `wait` and give up otherwise. */
+   returns when it cannot end.  If it has threads of its own, wait for them unless
+   `wait` is NO_WAIT, and give up then. */
 static enum ending
-end(struct entry *e, enum life before, int wait)
+end(struct entry *e, enum life before, enum waiting wait)
 {
     PyInterpreterState *interp = e->interp;
     int64_t id = e->id;
@@ -695,8 +749,8 @@ end(struct entry *e, enum life before, int wait)
     }
     enum ending result = ENDED;
     /* The calling thread would wait for itself. */
-    int may_wait = wait && alone(tstate, 1);
-    if (may_wait && !alone(tstate, 0)) {
+    int may_wait = wait != NO_WAIT && alone(tstate, MINE);
+    if (may_wait && !alone(tstate, NO_VISITORS)) {
         /* No new threads from now on, and none that waits. */
         _Py_atomic_store_int(&interp->finalizing, 1);
         stop_waits(e);
@@ -704,14 +758,15 @@ end(struct entry *e, enum life before, int wait)
         _Py_atomic_store_int(&e->stopping, 0);
     }
     /* A visitor may have no thread state yet. */
-    int visited = _PyExtensionCopies_ShutOut(interp) > 0;
+    int visited = _PyVisitors_ShutOut(interp) > 0;
     if (visited && may_wait) {
+        _Py_atomic_store_int(&interp->finalizing, 1);
         stop_waits(e);
-        _PyExtensionCopies_WaitForVisitors(interp);
+        visited = wait_for_visitors(tstate, home, wait) < 0;
         _Py_atomic_store_int(&e->stopping, 0);
-        visited = 0;
+        result = visited ? BROKEN_OFF : ENDED;
     }
-    if (visited || !alone(tstate, 0)) {
+    if (result == ENDED && (visited || !alone(tstate, ANY))) {
         result = HAS_THREADS;
     }
     _Py_atomic_store_int(&interp->finalizing, result == ENDED);
@@ -732,7 +787,7 @@ end(struct entry *e, enum life before, int wait)
     else {
         _Py_atomic_store_int(&interp->finalizing, 0);
         detach(tstate, home);
-        if (result == HAS_THREADS) {
+        if (result == HAS_THREADS || result == BROKEN_OFF) {
             give_up_closing(e, before);
         }
         else {
@@ -746,7 +801,7 @@ end(struct entry *e, enum life before, int wait)
 }
 
 int
-_PyInterp_Close(int64_t id)
+_PyInterp_Close(int64_t id, bool handles_signals)
 {
     lock();
     struct entry *e = find(id);
@@ -763,9 +818,11 @@ _PyInterp_Close(int64_t id)
     if (why != NULL) {
         return refused(id, why);
     }
-    switch (end(e, ALIVE, /*wait=*/1)) {
+    switch (end(e, ALIVE, handles_signals ? WAIT_FOR_SIGNALS : WAIT)) {
     case HAS_THREADS:
         return refused(id, "has threads that cannot be waited for");
+    case BROKEN_OFF:
+        return -1;
     case OUT_OF_MEMORY:
         PyErr_NoMemory();
         return -1;
@@ -787,7 +844,7 @@ close_if_unwanted(int64_t id)
     if (unwanted) {
         int attached = _PyThreadState_GET() != NULL;
         PyObject *exc = attached ? PyErr_GetRaisedException() : NULL;
-        (void)end(e, ALIVE, /*wait=*/0);
+        (void)end(e, ALIVE, NO_WAIT);
         if (attached) {
             PyErr_SetRaisedException(exc);
         }
@@ -971,7 +1028,7 @@ end_unpinned(int64_t id)
     unlock();
     if (last) {
         PyObject *exc = current != NULL ? PyErr_GetRaisedException() : NULL;
-        (void)end(e, ZOMBIE, /*wait=*/0);   /* else it stays listed */
+        (void)end(e, ZOMBIE, NO_WAIT);   /* else it stays listed */
         if (current != NULL) {
             PyErr_SetRaisedException(exc);
         }

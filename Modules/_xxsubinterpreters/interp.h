@@ -42,8 +42,10 @@ extern void _PyInterp_Decref(int64_t id);
    here, or if threads are in it that cannot be waited for, such as the calling
    one.  If other interpreters still view its
    memory, it stays as a zombie: nothing can run in it any more, and the
-   release of the last view ends it. */
-extern int _PyInterp_Close(int64_t id);
+   release of the last view ends it.  If the thread handles signals, and a
+   handler raises an exception while it waits for native threads to leave, then
+   that is set, and the interpreter stays as it was. */
+extern int _PyInterp_Close(int64_t id, bool handles_signals);
 
 /* A visit to another interpreter, by the calling thread. */
 typedef struct _PyInterp_Visit {

@@ -22,6 +22,7 @@
 #include "queueobject.h"
 #include "select.h"
 #include "sharedblock.h"
+#include "signals.h"
 #include "state.h"
 #include "syncobject.h"
 
@@ -482,7 +483,7 @@ static PyObject *
 _xxsubinterpreters_close_impl(PyObject *module, long long id)
 /*[clinic end generated code: output=245e87164bcad00a input=0f1795142519b6df]*/
 {
-    if (_PyInterp_Close(id) < 0) {
+    if (_PyInterp_Close(id, _PySignals_CanHandle(_PyThreadState_GET())) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
