@@ -622,6 +622,9 @@ owner_at(const void *address)
         const void *address;
         struct owner *owner;
     } last;
+    if (_Py_atomic_load_ptr_relaxed(&copies.copies) == NULL) {
+        return NULL;
+    }
     uint32_t sequence = _PySeqLock_BeginRead(&copies.sequence);
     if (last.sequence == sequence && last.address == address) {
         return last.owner;
