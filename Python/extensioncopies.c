@@ -135,6 +135,7 @@ struct exit_function {
 
 struct copy {
     struct copy *next;              /* the one loaded before it */
+    struct copy *next_to_end;       /* the same of its interpreter, which is ending */
     struct owner *owner;
     const struct path *path;        /* of the original */
     struct stat status;             /* of that, which tells it from others */
@@ -191,16 +192,27 @@ find_owner(PyInterpreterState *interp)
     return owner;
 }
 
+/* The same, also once it has ended. */
+static struct owner *
+find_owner_of_id(int64_t id)
+{
+    struct owner *owner = copies.owners;
+    while (owner != NULL && owner->id != id) {
+        owner = owner->next;
+    }
+    return owner;
+}
+
 static struct owner *
 find_or_add_owner(PyInterpreterState *interp)
 {
     struct owner *added = PyMem_RawCalloc(1, sizeof(*added));
     PyMutex_Lock(&copies.mutex);
     struct owner *owner = find_owner(interp);
-    if (owner == NULL && added != NULL) {
-        *added = (struct owner){
-            .next = copies.owners, .interp = interp, .id = PyInterpreterState_GetID(interp),
-        };
+    int64_t id = PyInterpreterState_GetID(interp);
+    /* Once its copies have ended it gets no new ones. */
+    if (owner == NULL && added != NULL && find_owner_of_id(id) == NULL) {
+        *added = (struct owner){.next = copies.owners, .interp = interp, .id = id};
         copies.owners = owner = added;
         added = NULL;
     }
@@ -572,7 +584,8 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
     struct loading loading = {
         .owner = find_or_add_owner(interp),
         /* What others would bind to is never one interpreter's. */
-        .flags = _PyImport_GetDLOpenFlags(interp) & ~RTLD_GLOBAL,
+        .flags = _PyImport_GetDLOpenFlags(interp)
+                 & ~(RTLD_GLOBAL | RTLD_NODELETE | RTLD_NOLOAD),
     };
     struct copy *copy = NULL;
     const char *wrong = loading.owner == NULL || _PyVisitors_Expect(interp) < 0
@@ -612,16 +625,17 @@ search_owner(uintptr_t address)
     return copy != NULL ? _Py_atomic_load_ptr_relaxed(&copy->owner) : NULL;
 }
 
-/* An owner lives as long as its copies, so for the caller at that address.  Threads mostly ask
-   for one address again and again. */
+/* Threads mostly ask for one address again and again. */
+static _Py_thread_local struct {
+    uint32_t sequence;
+    const void *address;
+    struct owner *owner;
+} last;
+
+/* An owner lives as long as its copies, so for the caller at that address. */
 static struct owner *
 owner_at(const void *address)
 {
-    static _Py_thread_local struct {
-        uint32_t sequence;
-        const void *address;
-        struct owner *owner;
-    } last;
     if (_Py_atomic_load_ptr_relaxed(&copies.copies) == NULL) {
         return NULL;
     }
@@ -671,10 +685,16 @@ _PyExtensionCopies_AtExit(void (*function)(void))
     }
     added->function = function;
     PyMutex_Lock(&copies.mutex);
-    added->next = owner->exit_functions;
-    owner->exit_functions = added;
+    bool lives = owner->interp != NULL;
+    if (lives) {
+        added->next = owner->exit_functions;
+        owner->exit_functions = added;
+    }
     PyMutex_Unlock(&copies.mutex);
-    return 1;
+    if (!lives) {
+        PyMem_RawFree(added);
+    }
+    return lives ? 1 : -1;
 }
 
 bool
@@ -720,19 +740,25 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
     PyMutex_Lock(&copies.mutex);
     struct owner *owner = find_owner(interp);
-    struct copy *copy = copies.copies;
     PyMutex_Unlock(&copies.mutex);
     if (owner == NULL) {
         return;
     }
     call_exit_functions(owner);
-    bool has_copies = false;
-    /* Those that are loaded meanwhile are other interpreters'. */
-    for (; copy != NULL; copy = copy->next) {
+    /* Others may be removed from the list meanwhile, but these are not. */
+    PyMutex_Lock(&copies.mutex);
+    struct copy *first = NULL, **end = &first;
+    for (struct copy *copy = copies.copies; copy != NULL; copy = copy->next) {
         if (copy->owner == owner) {
-            has_copies = true;
-            _PyElfLoad_CallDestructors(&copy->loaded);
+            *end = copy;
+            end = &copy->next_to_end;
         }
+    }
+    *end = NULL;
+    PyMutex_Unlock(&copies.mutex);
+    bool has_copies = first != NULL;
+    for (struct copy *copy = first; copy != NULL; copy = copy->next_to_end) {
+        _PyElfLoad_CallDestructors(&copy->loaded);
     }
     PyMutex_Lock(&copies.mutex);
     _Py_atomic_store_ptr(&owner->interp, NULL);
@@ -841,6 +867,8 @@ _PyExtensionCopies_AfterFork(void)
 {
     _PyMutex_at_fork_reinit(&copies.mutex);
     (void)_PySeqLock_AfterFork(&copies.sequence);
+    last.address = NULL;
+    last.owner = NULL;
     copies.loads = NULL;
     for (struct owner *owner = copies.owners; owner != NULL; owner = owner->next) {
         owner->interp = NULL;

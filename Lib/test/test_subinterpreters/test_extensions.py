@@ -87,6 +87,19 @@ class CopyTests(TestCase):
         first.close()
         self.assertEqual([copy.owner for copy in copies()], [second])
 
+    def test_the_process_exits_while_a_daemon_thread_runs(self):
+        # What the runtime keeps for another import is of the interpreter's allocator.
+        self.assertEqual(self.run_script("""
+            import interpreters, sys
+            sys.path.insert(0, sys.argv[2])
+            def start():
+                import _testsinglephase, threading, time
+                threading.Thread(target=time.sleep, args=[1000], daemon=True).start()
+            interp = interpreters.create()
+            interp.call(start)
+            print('started')
+            """), ['started'])
+
     def test_no_block_is_left(self):
         def cycle():
             with interpreters.create() as interp:
