@@ -161,7 +161,8 @@ struct load {
 
 /* All copies of the process and whose they are, the newest first.  The mutex is held for
    reading and changing the lists and the owners, never while a library is loaded, and nothing
-   is called with it but what adds a pending call.  The list of copies can be walked without
+   is called with it but what adds a pending call, what wakes waiting threads and what counts
+   module indices.  The list of copies can be walked without
    it, if what was read is checked with the sequence lock then: no struct copy is ever freed.
 
    A copy is listed before its constructors run, so that these can call back, and import.  Other
@@ -181,47 +182,40 @@ static struct {
 
 /* --- loading -------------------------------------------------------------- */
 
-/* The lock is held. */
-static struct owner *
-find_owner(PyInterpreterState *interp)
+/* The link to the owner of that id, also when it has ended, or the end of the list.  The mutex
+   is held. */
+static struct owner **
+find_owner(int64_t id)
 {
-    struct owner *owner = copies.owners;
-    while (owner != NULL && owner->interp != interp) {
-        owner = owner->next;
+    struct owner **link = &copies.owners;
+    while (*link != NULL && (*link)->id != id) {
+        link = &(*link)->next;
     }
-    return owner;
+    return link;
 }
 
-/* The same, also once it has ended. */
+/* NULL, with a reason, if out of memory or if the interpreter's copies have ended: it gets no
+   new ones then. */
 static struct owner *
-find_owner_of_id(int64_t id)
+find_or_add_owner(PyInterpreterState *interp, const char **wrong)
 {
-    struct owner *owner = copies.owners;
-    while (owner != NULL && owner->id != id) {
-        owner = owner->next;
-    }
-    return owner;
-}
-
-static struct owner *
-find_or_add_owner(PyInterpreterState *interp)
-{
+    int64_t id = PyInterpreterState_GetID(interp);
     struct owner *added = PyMem_RawCalloc(1, sizeof(*added));
     PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
-    int64_t id = PyInterpreterState_GetID(interp);
-    /* Once its copies have ended it gets no new ones. */
-    if (owner == NULL && added != NULL && find_owner_of_id(id) == NULL) {
+    struct owner *owner = *find_owner(id);
+    if (owner == NULL && added != NULL) {
         *added = (struct owner){.next = copies.owners, .interp = interp, .id = id};
         copies.owners = owner = added;
         added = NULL;
     }
+    bool has_ended = owner != NULL && owner->interp == NULL;
     PyMutex_Unlock(&copies.mutex);
     PyMem_RawFree(added);
-    return owner;
+    *wrong = has_ended ? "the interpreter is ending" : owner == NULL ? "out of memory" : NULL;
+    return has_ended ? NULL : owner;
 }
 
-/* The lock is held. */
+/* The mutex is held. */
 static struct copy *
 find_copy(const struct owner *owner, const struct stat *status)
 {
@@ -234,7 +228,7 @@ find_copy(const struct owner *owner, const struct stat *status)
     return copy;
 }
 
-/* The lock is held. */
+/* The mutex is held. */
 static bool
 is_loaded_by_another_thread(const struct load *load)
 {
@@ -580,17 +574,19 @@ _PyExtensionCopies_Find(struct _Py_ext_module_loader_info *info, const char *pat
         return NULL;
     }
     PyInterpreterState *interp = _PyInterpreterState_GET();
+    const char *wrong;
     _PyElfLibrary library = {.path = path};
     struct loading loading = {
-        .owner = find_or_add_owner(interp),
+        .owner = find_or_add_owner(interp, &wrong),
         /* What others would bind to is never one interpreter's. */
         .flags = _PyImport_GetDLOpenFlags(interp)
                  & ~(RTLD_GLOBAL | RTLD_NODELETE | RTLD_NOLOAD),
     };
     struct copy *copy = NULL;
-    const char *wrong = loading.owner == NULL || _PyVisitors_Expect(interp) < 0
-                        ? "out of memory"
-                        : _PyElfImage_Open(&library.image, path);
+    if (wrong == NULL) {
+        wrong = _PyVisitors_Expect(interp) < 0 ? "out of memory"
+                : _PyElfImage_Open(&library.image, path);
+    }
     if (wrong != NULL) {
         _PyElf_Fail(&loading.problem, path, wrong);
     }
@@ -738,10 +734,11 @@ call_exit_functions(struct owner *owner)
 void
 _PyExtensionCopies_Fini(PyInterpreterState *interp)
 {
+    int64_t id = PyInterpreterState_GetID(interp);
     PyMutex_Lock(&copies.mutex);
-    struct owner *owner = find_owner(interp);
+    struct owner *owner = *find_owner(id);
     PyMutex_Unlock(&copies.mutex);
-    if (owner == NULL) {
+    if (owner == NULL || owner->interp == NULL) {
         return;
     }
     call_exit_functions(owner);
@@ -763,11 +760,7 @@ _PyExtensionCopies_Fini(PyInterpreterState *interp)
     PyMutex_Lock(&copies.mutex);
     _Py_atomic_store_ptr(&owner->interp, NULL);
     if (!has_copies) {
-        struct owner **link = &copies.owners;
-        while (*link != owner) {
-            link = &(*link)->next;
-        }
-        *link = owner->next;
+        *find_owner(id) = owner->next;
     }
     PyMutex_Unlock(&copies.mutex);
     if (!has_copies) {
@@ -810,10 +803,7 @@ bool
 _PyExtensionCopies_Unload(int64_t id)
 {
     PyMutex_Lock(&copies.mutex);
-    struct owner **link = &copies.owners;
-    while (*link != NULL && (*link)->id != id) {
-        link = &(*link)->next;
-    }
+    struct owner **link = find_owner(id);
     struct owner *owner = *link;
     if (owner == NULL || are_any_kept(owner)) {
         PyMutex_Unlock(&copies.mutex);

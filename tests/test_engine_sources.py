@@ -12,7 +12,7 @@ RANKS = [
     {'block', 'port', 'mainthread', 'item'},
     {'waiter', 'ring'},
     {'shared', 'sync', 'channel', 'channel_ends', 'channel_private', 'atomics'},
-    {'state', 'interp'},
+    {'state', 'interp', 'interp_ending', 'interp_private'},
     {'signals'},
     {'blocking'},
     {'objectmap'},
