@@ -412,8 +412,8 @@ class Interpreter:
 def _close_remaining():
     """At exit of the process, close what create() made; wait for its threads.
 
-    What cannot be closed, since a thread runs in it that cannot be waited for,
-    does what it has to do at exit, and is left to the runtime.
+    What cannot be closed, since a daemon thread runs in it, does what it has to
+    do at exit, and is left to the runtime.
     """
     for id, _, owned in _engine.list_all():
         if owned:

@@ -455,6 +455,7 @@ _PyInterp_Create(bool private_extensions)
     PyInterpreterConfig config = _PyInterpreterConfig_INIT;
     if (private_extensions) {
         config.check_multi_interp_extensions = _PyInterpreterConfig_PRIVATE_EXTENSIONS;
+        config.allow_daemon_threads = 1;    /* some of these need them */
     }
     long whence = _PyInterpreterState_WHENCE_STDLIB;
     PyThreadState *tstate, *home;

@@ -9,7 +9,6 @@ import tracemalloc
 import unittest
 
 import interpreters
-from test import support
 from test.support import import_helper, os_helper, refleak_helper, script_helper
 from test.test_subinterpreters.support import TestCase
 
@@ -88,14 +87,14 @@ class CopyTests(TestCase):
         first.close()
         self.assertEqual([copy.owner for copy in copies()], [second])
 
-    def test_the_process_exits_while_a_thread_runs(self):
+    def test_the_process_exits_while_a_daemon_thread_runs(self):
         # What the runtime keeps for another import is of the interpreter's allocator.
         self.assertEqual(self.run_script("""
             import interpreters, sys
             sys.path.insert(0, sys.argv[2])
             def start():
-                import _testsinglephase, _thread, time
-                _thread.start_new_thread(time.sleep, (1000,))
+                import _testsinglephase, threading, time
+                threading.Thread(target=time.sleep, args=[1000], daemon=True).start()
             interp = interpreters.create()
             interp.call(start)
             print('started')
@@ -328,46 +327,46 @@ class NativeCodeTests(TestCase):
 
 
 class DaemonThreadTests(TestCase):
+    """Extension modules that know nothing of interpreters may come with code that needs them."""
 
-    @unittest.skipIf(refleak_helper.hunting_for_refleaks(),
-                     'each original stays, with what it refers to')
-    def test_refused(self):
-        # Threads that are started from one that came from outside would be daemons, too,
-        # and closing the interpreter could not wait for them.
+    def test_strict_refuses(self):
         def start():
             import threading
             threading.Thread(target=int, daemon=True).start()
-        for extensions in 'private', 'strict':
-            with self.subTest(extensions):
-                interp = self.create(extensions=extensions)
-                with self.assertRaises(interpreters.ExecutionFailed) as caught:
-                    interp.call(start)
-                self.assertIs(type(caught.exception.exception), RuntimeError)
-                self.assertIn('daemon threads are disabled', str(caught.exception.exception))
+        interp = self.create(extensions='strict')
+        with self.assertRaises(interpreters.ExecutionFailed) as caught:
+            interp.call(start)
+        self.assertIs(type(caught.exception.exception), RuntimeError)
+        self.assertIn('daemon threads are disabled', str(caught.exception.exception))
+
+    def test_threads_are_none_unless_asked_for(self):
+        # Such as one that a thread from another interpreter starts.
+        ended, ended_send = interpreters.create_channel(1)
+        def start(ended):
+            import threading, time
+            def run():
+                time.sleep(0.1)
+                ended.send(threading.current_thread().daemon)
+            threading.Thread(target=run).start()
+            return threading.current_thread().daemon
+        interp = self.create()
+        self.assertIs(interp.submit(start, ended_send).result(), False)
+        interp.close()
+        self.assertIs(ended.recv_nowait(), False)
 
     def test_close_while_one_runs(self):
-        # The module below threading starts them.
         def start():
-            import builtins, _thread
-            builtins.end, builtins.ended = _thread.allocate_lock(), _thread.allocate_lock()
-            end.acquire()
-            ended.acquire()
-            def run():
-                end.acquire()
-                ended.release()
-            _thread.start_new_thread(run, ())
+            import builtins, threading
+            builtins.end = threading.Event()
+            builtins.thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
         interp = self.create()
         interp.call(start)
         with self.assertRaisesRegex(interpreters.InterpreterError, 'threads'):
             interp.close()
         self.assertIn(interp, interpreters.list_all())
-        interp.exec('end.release(); ended.acquire()')
-        for _ in support.sleeping_retry(support.SHORT_TIMEOUT):
-            try:
-                interp.close()          # its state is deleted a moment later
-            except interpreters.InterpreterError:
-                continue
-            break
+        interp.exec('end.set(); thread.join()')
+        interp.close()
         self.assertNotIn(interp, interpreters.list_all())
 
     def test_the_process_exits_while_some_run(self):
@@ -375,7 +374,7 @@ class DaemonThreadTests(TestCase):
         _, out, err = script_helper.assert_python_ok('-c', textwrap.dedent("""
             import interpreters, sys, threading
             def start(started, never):
-                import atexit, sys, time, _thread
+                import atexit, sys, threading, time
                 atexit.register(print, 'exit function')
                 def wait():
                     started.send(None)
@@ -388,7 +387,7 @@ class DaemonThreadTests(TestCase):
                     started.send(None)
                     time.sleep(1000)
                 for target in wait, run, sleep, run:
-                    _thread.start_new_thread(target, ())
+                    threading.Thread(target=target, daemon=True).start()
                     started.send(None)
                 print('started', end=' ')
             started, started_send = interpreters.create_channel(None)
