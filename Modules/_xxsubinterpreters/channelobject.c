@@ -25,12 +25,13 @@ _PyChannelObject_New(_xxsub_state *state, _PyChannelEnd *end)
 {
     PyTypeObject *type = end->sides == _PyChannel_CAN_RECV
                          ? state->RecvChannel : state->SendChannel;
-    ChannelObject *self = PyObject_New(ChannelObject, type);
+    ChannelObject *self = PyObject_GC_New(ChannelObject, type);
     if (self == NULL) {
         _PyChannelEnd_Free(end);
         return NULL;
     }
     self->end = end;
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
@@ -39,6 +40,7 @@ channel_dealloc(PyObject *op)
 {
     ChannelObject *self = (ChannelObject *)op;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(op);
     _PyChannelEnd_Free(self->end);
     type->tp_free(self);
     Py_DECREF(type);
@@ -551,6 +553,7 @@ static PyGetSetDef channel_getset[] = {
 };
 
 #define CHANNEL_SLOTS \
+    {Py_tp_traverse, _xxsub_traverse_type}, \
     {Py_tp_dealloc, channel_dealloc}, \
     {Py_tp_getset, channel_getset}, \
     {Py_tp_repr, channel_repr}, \
@@ -560,7 +563,7 @@ static PyGetSetDef channel_getset[] = {
     {Py_nb_bool, channel_bool}
 
 #define CHANNEL_FLAGS (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE \
-                       | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+                       | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_HAVE_GC)
 
 PyDoc_STRVAR(recv_doc,
 "The receiving end of a channel; made by create_channel().\n"

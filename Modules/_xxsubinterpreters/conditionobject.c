@@ -319,6 +319,6 @@ static PyType_Slot condition_slots[] = {
 PyType_Spec _PyCondition_spec = {
     .name = "interpreters.Condition",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = condition_slots,
 };

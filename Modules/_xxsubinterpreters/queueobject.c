@@ -56,6 +56,7 @@ queue_dealloc(PyObject *op)
 {
     QueueObject *self = (QueueObject *)op;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -534,6 +535,7 @@ static PyMemberDef queue_members[] = {
 static PyType_Slot queue_slots[] = {
     {Py_tp_doc, (void *)_xxsubinterpreters_Queue__doc__},
     {Py_tp_new, _xxsubinterpreters_Queue},
+    {Py_tp_traverse, _xxsub_traverse_type},
     {Py_tp_dealloc, queue_dealloc},
     {Py_tp_methods, queue_methods},
     {Py_tp_getset, queue_getset},
@@ -547,6 +549,6 @@ static PyType_Slot queue_slots[] = {
 PyType_Spec _PyQueue_spec = {
     .name = "interpreters.Queue",
     .basicsize = sizeof(QueueObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = queue_slots,
 };

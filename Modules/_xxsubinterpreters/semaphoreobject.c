@@ -167,7 +167,7 @@ static PyType_Slot semaphore_slots[] = {
 PyType_Spec _PySemaphore_spec = {
     .name = "interpreters.Semaphore",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = semaphore_slots,
 };
 
@@ -253,7 +253,7 @@ static PyType_Slot bounded_slots[] = {
 PyType_Spec _PyBoundedSemaphore_spec = {
     .name = "interpreters.BoundedSemaphore",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = bounded_slots,
 };
 
@@ -365,6 +365,6 @@ static PyType_Slot event_slots[] = {
 PyType_Spec _PyEvent_spec = {
     .name = "interpreters.Event",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = event_slots,
 };

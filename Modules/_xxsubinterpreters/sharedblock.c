@@ -24,7 +24,7 @@ typedef struct {
 PyObject *
 _PySharedBlock_New(_xxsub_state *state, _PySharedBuffer *buffer)
 {
-    SharedBlock *self = PyObject_New(SharedBlock, state->SharedBlock);
+    SharedBlock *self = PyObject_GC_New(SharedBlock, state->SharedBlock);
     if (self == NULL) {
         return NULL;
     }
@@ -32,6 +32,7 @@ _PySharedBlock_New(_xxsub_state *state, _PySharedBuffer *buffer)
     self->moved = NULL;
     self->exports = 0;
     _PySharedBuffer_SetHolder(buffer, PyInterpreterState_GetID(PyInterpreterState_Get()));
+    PyObject_GC_Track(self);
     return (PyObject *)self;
 }
 
@@ -120,6 +121,7 @@ sharedblock_dealloc(PyObject *op)
 {
     SharedBlock *self = (SharedBlock *)op;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(op);
     if (self->buffer != NULL) {
         _PySharedBuffer_Free(self->buffer);
     }
@@ -209,6 +211,7 @@ static PyGetSetDef sharedblock_getset[] = {
 static PyType_Slot sharedblock_slots[] = {
     {Py_tp_doc, (void *)_xxsubinterpreters_SharedBlock__doc__},
     {Py_tp_new, _xxsubinterpreters_SharedBlock},
+    {Py_tp_traverse, _xxsub_traverse_type},
     {Py_tp_dealloc, sharedblock_dealloc},
     {Py_tp_repr, sharedblock_repr},
     {Py_tp_hash, sharedblock_hash},
@@ -223,6 +226,6 @@ static PyType_Slot sharedblock_slots[] = {
 PyType_Spec _PySharedBlock_spec = {
     .name = "interpreters.SharedBlock",
     .basicsize = sizeof(SharedBlock),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = sharedblock_slots,
 };

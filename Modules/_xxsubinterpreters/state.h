@@ -70,4 +70,14 @@ _xxsub_state_by_type(PyTypeObject *type)
     return state;
 }
 
+/* The tp_traverse of objects that refer to no others.  One that is part of garbage must
+   show its reference to the type: what frees it may be the last collection in its
+   interpreter. */
+static inline int
+_xxsub_traverse_type(PyObject *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    return 0;
+}
+
 #endif /* !Py_XXSUBINTERPRETERS_STATE_H */

@@ -74,6 +74,7 @@ _PySyncObject_Dealloc(PyObject *op)
 {
     _PySyncObject *self = (_PySyncObject *)op;
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
@@ -538,7 +539,7 @@ static PyType_Slot lock_slots[] = {
 static PyType_Spec lock_spec = {
     .name = "interpreters.Lock",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = lock_slots,
 };
 
@@ -686,7 +687,7 @@ static PyType_Slot rlock_slots[] = {
 static PyType_Spec rlock_spec = {
     .name = "interpreters.RLock",
     .basicsize = sizeof(_PySyncObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = rlock_slots,
 };
 

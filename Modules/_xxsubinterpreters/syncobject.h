@@ -58,6 +58,7 @@ extern PyObject *_PySyncObject_GetID(PyObject *op, void *closure);
 extern PyObject *_PySyncObject_CountWaiting(PyObject *op, void *closure);
 extern PyGetSetDef _PySyncObject_getset[];
 #define _PySyncObject_SLOTS                                                    \
+    {Py_tp_traverse, _xxsub_traverse_type},                                    \
     {Py_tp_dealloc, _PySyncObject_Dealloc},                                    \
     {Py_tp_repr, _PySyncObject_Repr},                                          \
     {Py_tp_richcompare, _PySyncObject_RichCompare},                            \

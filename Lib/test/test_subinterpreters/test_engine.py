@@ -62,5 +62,27 @@ class BuildTests(unittest.TestCase):
         self.assertEqual(lines[created + 1:-1], [f'interpreters.exec ({id},)'])
 
 
+class LateObjectTests(unittest.TestCase):
+
+    def test_objects_that_only_the_last_collection_frees(self):
+        # Their types are freed by it, too, for which they show that they refer to them;
+        # -R tells.
+        interp = interpreters.create()
+        interp.exec('''if True:
+            import codecs, interpreters
+            class Cycle:
+                def __init__(self, *objs):
+                    self.objs = objs
+                    self.cycle = self
+            cycle = Cycle(*interpreters.create_channel(), interpreters.create_queue(),
+                          interpreters.Lock(), interpreters.Condition(),
+                          interpreters.Semaphore(), interpreters.Event(),
+                          interpreters.Barrier(1), interpreters.SharedBlock(8))
+            codecs.register(lambda name, late=cycle: None)
+            ''')
+        interp.close()
+        self.assertNotIn(interp, interpreters.list_all())
+
+
 if __name__ == '__main__':
     unittest.main()
