@@ -183,6 +183,37 @@ os._exit(0)
 ''') == ['there', 'destructor', 'interrupted there again']
 
 
+def test_native_threads_that_keep_their_state_do_not_keep_the_interpreter(run):
+    # cffi keeps the state of each thread that calls back, for the next time.
+    assert run('''
+def stay():
+    import copyext
+    calls = []
+    copyext.pool_that_stays(lambda: calls.append(interpreters.get_current().id))
+    return calls
+import interpreters
+for interp in interps:
+    assert interp.call(stay) == [interp.id] * 3
+    interp.close()
+print('closed', flush=True)
+os._exit(0)
+''') == ['destructor', 'destructor', 'closed']
+
+
+def test_a_thread_that_keeps_its_state_returns_to_where_it_was(run):
+    assert run('''
+import copyext
+addresses = [interp.call(call, 'address_of_through_and_keep') for interp in interps]
+for address in addresses * 3:
+    copyext.go_through(address)
+    print(interpreters.get_current().id, end=' ')
+for interp in interps:
+    interp.close()
+print('closed', flush=True)
+os._exit(0)
+''') == ['0 0 0 0 0 0 destructor', 'destructor', 'closed']
+
+
 def test_native_threads_come_while_interpreters_are_closed(run):
     assert run('''
 for interp in interps:

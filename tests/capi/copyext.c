@@ -4,6 +4,7 @@
 #include "Python.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 /* --- variables ------------------------------------------------------------ */
@@ -97,6 +98,56 @@ pool(PyObject *module, PyObject *callable)
     Py_RETURN_NONE;
 }
 
+/* As cffi does, keep the thread state for the thread's next call. */
+static void
+keep_thread_state(void)
+{
+    if (PyThreadState_Get()->gilstate_counter == 1) {
+        (void)PyGILState_Ensure();
+    }
+}
+
+struct kept_worker {
+    PyObject *callable;
+    sem_t called;
+};
+
+static void *
+work_and_stay(void *data)
+{
+    struct kept_worker *worker = data;
+    for (int i = 0; i < 3; i++) {
+        PyGILState_STATE state = PyGILState_Ensure();
+        keep_thread_state();
+        call_back(worker->callable);
+        PyGILState_Release(state);
+    }
+    sem_post(&worker->called);
+    for (;;) {
+        pause();
+    }
+    return NULL;
+}
+
+/* Call it three times in a native thread that keeps its state, and does not end. */
+static PyObject *
+pool_that_stays(PyObject *module, PyObject *callable)
+{
+    struct kept_worker worker = {.callable = callable};
+    sem_init(&worker.called, 0, 0);
+    pthread_t thread;
+    errno = pthread_create(&thread, NULL, work_and_stay, &worker);
+    if (errno != 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    pthread_detach(thread);
+    Py_BEGIN_ALLOW_THREADS
+    sem_wait(&worker.called);
+    Py_END_ALLOW_THREADS
+    sem_destroy(&worker.called);
+    Py_RETURN_NONE;
+}
+
 static void *
 hammer_for_ever(void *unused)
 {
@@ -134,6 +185,32 @@ static PyObject *
 address_of_through(PyObject *module, PyObject *unused)
 {
     return PyLong_FromVoidPtr((void *)(uintptr_t)through);
+}
+
+static void
+through_and_keep(void)
+{
+    PyGILState_STATE state = PyGILState_Ensure();
+    keep_thread_state();
+    PyGILState_Release(state);
+}
+
+static PyObject *
+address_of_through_and_keep(PyObject *module, PyObject *unused)
+{
+    return PyLong_FromVoidPtr((void *)(uintptr_t)through_and_keep);
+}
+
+/* Go where address_of_through_and_keep() was called, and back, in this thread. */
+static PyObject *
+go_through(PyObject *module, PyObject *address)
+{
+    void (*function)(void) = (void (*)(void))(uintptr_t)PyLong_AsVoidPtr(address);
+    if (function == NULL) {
+        return NULL;
+    }
+    function();
+    Py_RETURN_NONE;
 }
 
 struct nested {
@@ -264,6 +341,9 @@ static PyMethodDef methods[] = {
     {"constructed", constructed, METH_NOARGS},
     {"address_of_text", address_of_text, METH_NOARGS},
     {"pool", pool, METH_O},
+    {"pool_that_stays", pool_that_stays, METH_O},
+    {"address_of_through_and_keep", address_of_through_and_keep, METH_NOARGS},
+    {"go_through", go_through, METH_O},
     {"hammer", hammer, METH_NOARGS},
     {"address_of_through", address_of_through, METH_NOARGS},
     {"visit", visit, METH_VARARGS},

@@ -86,12 +86,15 @@ def pycryptodome():
 
 
 def cffi():
-    """Calls libc, which calls back; structs and handles"""
+    """Calls libc, which calls back, from a native thread too; structs and handles"""
     from cffi import FFI
     ffi = FFI()
     ffi.cdef('''
         void qsort(void *, size_t, size_t, int (*)(const void *, const void *));
         typedef struct { int n; double x[2]; } spam;
+        typedef unsigned long thread;
+        int pthread_create(thread *, void *, void *(*)(void *), void *);
+        int pthread_join(thread, void **);
     ''')
     libc = ffi.dlopen(None)
 
@@ -102,6 +105,15 @@ def cffi():
     numbers = ffi.new('int[]', [3, 1, 2])
     libc.qsort(numbers, 3, ffi.sizeof('int'), compare)
     assert list(numbers) == [1, 2, 3]
+
+    @ffi.callback('void *(void *)')
+    def square(number):
+        ffi.cast('int *', number)[0] **= 2
+        return number
+    thread = ffi.new('thread *')
+    assert libc.pthread_create(thread, ffi.NULL, square, numbers + 2) == 0
+    assert libc.pthread_join(thread[0], ffi.NULL) == 0
+    assert list(numbers) == [1, 2, 9]
     spam = ffi.new('spam *', {'n': 7, 'x': [1.5, 2.5]})
     assert spam.n == 7 and spam.x[1] == 2.5
     here = object()
