@@ -219,9 +219,14 @@ def evaluate(expression):
     import __main__
     return eval(expression, vars(__main__))
 
+def tasks():
+    return set(os.listdir('/proc/self/task'))
+
+before = tasks()                        # sanitizers have threads, too
+
 def threads():
-    # States of the process's other threads, as the kernel names them.
-    for task in {{int(task) for task in os.listdir('/proc/self/task')}} - {{os.getpid()}}:
+    # States of the process's new threads, as the kernel names them.
+    for task in tasks() - before:
         with open(f'/proc/self/task/{{task}}/stat') as f:
             yield f.read().rpartition(')')[2].split()[0]
 """
