@@ -69,6 +69,8 @@ class CopyTests(TestCase):
         self.assertEqual(str(exc), '_testrefused: it cannot be used in an interpreter with a '
                                    'GIL of its own: it is for testing')
 
+    @unittest.skipIf(support.check_sanitizer(address=True, thread=True),
+                     'what a sanitizer compiles is not unloaded')
     def test_listed(self):
         path = os.path.join(self.folder, os.path.basename(self.original.__file__))
         def copies():
