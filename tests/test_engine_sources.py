@@ -1,6 +1,8 @@
 """The engine's sources keep the rules of Doc/internals/layers.rst."""
 
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -71,3 +73,19 @@ def test_every_source_is_built_and_every_header_tracked(root, sources):
     assert tracked == {path.name for path in sources if path.suffix == '.h'} | {
         f'clinic/{path.name}.h' for path, text in sources.items()
         if '[clinic input]' in text}
+
+
+def test_what_counts_blocks_compiles_without_pymalloc(root, python, compile_library, tmp_path):
+    # As in the build for AddressSanitizer.
+    config, include = subprocess.run(
+        [python, '-c', 'import sysconfig\n'
+                       'print(sysconfig.get_config_h_filename())\n'
+                       'print(sysconfig.get_path("include", "posix_prefix"))'],
+        text=True, capture_output=True, check=True).stdout.splitlines()
+    with_pymalloc = Path(config).read_text()
+    without = re.sub(r'^#define WITH_PYMALLOC\b.*$', '', with_pymalloc, flags=re.MULTILINE)
+    (tmp_path / 'pyconfig.h').write_text(without)
+    # Headers in quotes are looked for there first.
+    compile_library(root / ENGINE / 'rawmemory.c', tmp_path / 'rawmemory.so',
+                    '-iquote', tmp_path, '-I', f'{include}/internal', '-std=c11', '-DPy_BUILD_CORE',
+                    '-fsyntax-only')
