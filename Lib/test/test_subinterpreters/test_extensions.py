@@ -9,6 +9,7 @@ import tracemalloc
 import unittest
 
 import interpreters
+from test import support
 from test.support import import_helper, os_helper, refleak_helper, script_helper
 from test.test_subinterpreters.support import TestCase
 
