@@ -87,6 +87,12 @@ def wait_until(condition):
             return
 
 
+@by_code
+def send_with_lock(lock, send, obj):
+    with lock:
+        send.send(obj)
+
+
 def send_all(send, messages):
     for message in messages:
         send.send(message)

@@ -346,9 +346,11 @@ class DaemonThreadTests(TestCase):
         # Such as one that a thread from another interpreter starts.
         ended, ended_send = interpreters.create_channel(1)
         def start(ended):
-            import threading, time
+            import threading
+            closing = threading.Event()
+            threading._register_atexit(closing.set)
             def run():
-                time.sleep(0.1)
+                closing.wait()
                 ended.send(threading.current_thread().daemon)
             threading.Thread(target=run).start()
             return threading.current_thread().daemon

@@ -47,6 +47,14 @@ def wait_until(condition):
     while not condition():
         time.sleep(0.001)
 
+def is_asleep(thread):
+    """Whether it waits.  Not for the GIL, which is free while the kernel is asked."""
+    with open(f'/proc/self/task/{thread.native_id}/stat') as f:
+        return f.read().rpartition(')')[2].split()[0] == 'S'
+
+def wait_until_asleep(*threads):
+    wait_until(lambda: all(map(is_asleep, threads)))
+
 def exchange(n=20):
     """Use new channels, from another thread too."""
     for capacity in (0, 1, None):
@@ -118,7 +126,7 @@ class ChannelTests(ForkTestCase):
             def wait():
                 got.append(recv.recv())
             threads = [start(wait) for _ in range(3)]
-            time.sleep(0.01)
+            wait_until_asleep(*threads)
 
             def child():
                 # Nobody waits here.
@@ -178,7 +186,7 @@ class ChannelTests(ForkTestCase):
             threads = [start(wait, *recvs), start(wait, *recvs)]
             other, other_send = create_channel()
             threads.append(start(wait, other, (other_send, 'x')))
-            time.sleep(0.01)
+            wait_until_asleep(*threads)
 
             def child():
                 for recv, send in channels + [(other, other_send)]:
@@ -240,7 +248,7 @@ class ChannelTests(ForkTestCase):
             signal.signal(signal.SIGUSR1, handler)
             recv, send = create_channel()
             def kill():
-                time.sleep(0.001)
+                wait_until_asleep(threading.main_thread())
                 os.kill(os.getpid(), signal.SIGUSR1)
             def broken():
                 try:
@@ -299,7 +307,7 @@ class ChannelTests(ForkTestCase):
             kept[1].send(kept)
             interp = interpreters.create()
             thread = start(list, recv)
-            time.sleep(0.01)
+            wait_until_asleep(thread)
             pid = os.fork()
             if pid != 0:
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -598,11 +606,11 @@ class ExitTests(ForkTestCase):
             recv, send = create_channel()
             full_recv, full = create_channel(1)
             full.send(1)
-            for func, *args in ((recv.recv,), (list, recv), (full.send, 2),
-                                (select, recv, (full, 1)),
-                                (lambda: recv.recv(timeout=100),)):
+            wait_until_asleep(*[
                 start(func, *args, daemon=True)
-            time.sleep(0.02)
+                for func, *args in ((recv.recv,), (list, recv), (full.send, 2),
+                                    (select, recv, (full, 1)),
+                                    (lambda: recv.recv(timeout=100),))])
             print('end')
             ''', 'end')
 
@@ -610,9 +618,8 @@ class ExitTests(ForkTestCase):
         self.run_script('''
             import atexit
             channels = [create_channel() for _ in range(10)]
-            for recv, send in channels:
-                start(list, recv, daemon=True)
-            time.sleep(0.01)
+            wait_until_asleep(*[start(list, recv, daemon=True)
+                                for recv, send in channels])
             atexit.register(lambda: [send.close() for _, send in channels])
             print('end')
             ''', 'end')
@@ -695,13 +702,11 @@ class ExitTests(ForkTestCase):
     def test_child_exits_with_waiting_daemon_threads(self):
         self.run_script('''
             recv, send = create_channel()
-            start(recv.recv, daemon=True)
-            time.sleep(0.01)
+            wait_until_asleep(start(recv.recv, daemon=True))
             sys.stdout.flush()
             pid = os.fork()
             if pid == 0:
-                start(recv.recv, daemon=True)
-                time.sleep(0.01)
+                wait_until_asleep(start(recv.recv, daemon=True))
                 sys.exit(7)
             print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             ''', '7')
