@@ -28,8 +28,9 @@ extern void _PyLargeBlocks_Add(_PyLargeBlocks *blocks, void *block);
 /* It is going to be freed, or becomes another interpreter's.  It need not be known. */
 extern void _PyLargeBlocks_Remove(_PyLargeBlocks *blocks, void *block);
 
-/* Free the blocks that are known, unless some were freed without being removed: then it is
-   not clear whose the others are.  Frees what kept track of them, too. */
+/* Free the blocks that are known, and what kept track of them.  Not the blocks if it was noticed
+   that one was freed without being removed, which is when its address is added again: then it
+   is not clear whose the others are. */
 extern void _PyLargeBlocks_FreeAll(_PyLargeBlocks *blocks);
 
 /* Forget them. */

@@ -1,7 +1,6 @@
 """fork(): the child has the main interpreter and all channels, and no thread
 but one."""
 
-import os
 import textwrap
 import unittest
 
