@@ -11,9 +11,7 @@
 
 #define _PyExtensionRefusals(REFUSED)                                                   \
     REFUSED("_testrefused", "it is for testing")                                        \
-    REFUSED("grpc", "its threads of the whole process call any copy of it")             \
     REFUSED("h5py", "libhdf5 is one library for the whole process, and calls h5py")     \
-    REFUSED("numba", "LLVM, of which there is one, finds functions of any copy by name") \
-    REFUSED("onnxruntime", "it crashes when its threads call back")
+    REFUSED("numba", "LLVM, of which there is one, finds functions of any copy by name")
 
 #endif  /* !Py_INTERNAL_EXTENSIONREFUSALS_H */

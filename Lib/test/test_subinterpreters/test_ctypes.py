@@ -203,6 +203,19 @@ other.join()
         self.assertNotIn(self.interp, interpreters.list_all())
 
 
+class CheckTests(TestCase):
+    """PyGILState_Check() is what libraries ask before they acquire the GIL."""
+
+    def test_gil_is_held_or_not(self):
+        def check():
+            import ctypes
+            # The one keeps the GIL while it calls, the other releases it.
+            return [library(None).PyGILState_Check() for library in (ctypes.PyDLL, ctypes.CDLL)]
+        self.assertEqual(self.create().call(check), [1, 0])
+        self.assertEqual(check(), [1, 0])
+        self.assertEqual(self.create().submit(check).result(), [1, 0])
+
+
 class LateTests(unittest.TestCase):
     """In processes of their own, with threads that never end."""
 

@@ -29,6 +29,10 @@ def loaded_size(library):
     return max(offset + filesz for kind, _, offset, _, _, filesz in segments if kind == PT_LOAD)
 
 
+skip_if_copies_stay = unittest.skipIf(support.check_sanitizer(address=True, thread=True),
+                                      'what a sanitizer compiles is not unloaded')
+
+
 class CopyTests(TestCase):
     """The standard library is never copied; a test module elsewhere is."""
 
@@ -70,8 +74,7 @@ class CopyTests(TestCase):
         self.assertEqual(str(exc), '_testrefused: it cannot be used in an interpreter with a '
                                    'GIL of its own: it is for testing')
 
-    @unittest.skipIf(support.check_sanitizer(address=True, thread=True),
-                     'what a sanitizer compiles is not unloaded')
+    @skip_if_copies_stay
     def test_listed(self):
         path = os.path.join(self.folder, os.path.basename(self.original.__file__))
         def copies():
@@ -103,6 +106,7 @@ class CopyTests(TestCase):
             print('started')
             """), ['started'])
 
+    @skip_if_copies_stay
     def test_no_block_is_left(self):
         def cycle():
             with interpreters.create() as interp:
