@@ -23,8 +23,8 @@ RANKS = [
      'message_decode_function', 'message_large', 'objectlayout', 'rawmemory', 'export', 'moved',
      'bufferview', 'sharedblock', 'channelobject', 'queueobject', 'syncobject', 'semaphoreobject',
      'conditionobject', 'barrierobject'},
-    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow'},
-    {'module'},
+    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow', 'messageobject'},
+    {'module', 'interpfunctions'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',
        'channel_private', 'atomics', 'sync'}

@@ -4,7 +4,6 @@
    table of layers is in Doc/internals. */
 
 #include "Python.h"
-#include "pycore_extensioncopies.h"  // _PyExtensionCopies_List()
 #include "pycore_crossinterp.h"   // _PyInterpreterState_GetXIState()
 #include "pycore_interp.h"        // PyInterpreterState
 #include "arrow.h"
@@ -17,7 +16,9 @@
 #include "dlpack.h"
 #include "export.h"
 #include "interp.h"
+#include "interpfunctions.h"
 #include "message.h"
+#include "messageobject.h"
 #include "moved.h"
 #include "queueobject.h"
 #include "select.h"
@@ -31,151 +32,10 @@ module _xxsubinterpreters
 [clinic start generated code]*/
 /*[clinic end generated code: output=da39a3ee5e6b4b0d input=02354679e2f8db14]*/
 
-static inline _xxsub_state *
-get_state(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
-#define clinic_state() (get_state(module))
+#define clinic_state() (_xxsub_state_of_module(module))
 #include "clinic/module.c.h"
 #undef clinic_state
 
-
-/* --- Message: an encoded object, waiting to be used once -------------------- */
-
-typedef struct {
-    PyObject_HEAD
-    _PyMessage *message;            /* owned; NULL once used */
-    Py_ssize_t exports;             /* of its memory */
-} MessageObject;
-
-/* Its records, to be looked at and, by tests, spoilt. */
-static int
-message_getbuffer(PyObject *op, Py_buffer *view, int flags)
-{
-    MessageObject *self = (MessageObject *)op;
-    if (self->message == NULL) {
-        PyErr_SetString(PyExc_BufferError, "the message was used before");
-        view->obj = NULL;
-        return -1;
-    }
-    size_t size;
-    unsigned char *data = _PyMessage_Data(self->message, &size);
-    int r = PyBuffer_FillInfo(view, op, data, size, /*readonly=*/0, flags);
-    self->exports += r == 0;
-    return r;
-}
-
-static void
-message_releasebuffer(PyObject *op, Py_buffer *Py_UNUSED(view))
-{
-    ((MessageObject *)op)->exports--;
-}
-
-/* Take the message out, to be used and freed; NULL with an exception. */
-static _PyMessage *
-take_message(PyObject *op)
-{
-    MessageObject *self = (MessageObject *)op;
-    _PyMessage *message = self->message;
-    if (message == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the message was used before");
-    }
-    else if (self->exports > 0) {
-        PyErr_SetString(PyExc_BufferError, "the message is looked at");
-        return NULL;
-    }
-    self->message = NULL;
-    return message;
-}
-
-static void
-message_dealloc(PyObject *op)
-{
-    MessageObject *self = (MessageObject *)op;
-    PyTypeObject *type = Py_TYPE(self);
-    if (self->message != NULL) {
-        _PyMessage_Free(self->message);
-    }
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-PyDoc_STRVAR(message_doc,
-"An object encoded by pack(), to be used once.  Its buffer are the records.");
-
-static PyType_Slot message_slots[] = {
-    {Py_tp_doc, (void *)message_doc},
-    {Py_tp_dealloc, message_dealloc},
-    {Py_bf_getbuffer, message_getbuffer},
-    {Py_bf_releasebuffer, message_releasebuffer},
-    {0, NULL},
-};
-
-static PyType_Spec message_spec = {
-    .name = "_xxsubinterpreters.Message",
-    .basicsize = sizeof(MessageObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = message_slots,
-};
-
-/*[clinic input]
-_xxsubinterpreters.pack
-
-    obj: object
-    name: str
-    /
-
-Encode obj for exec(), call(), update_main() or unpack().
-
-name stands for obj in the message of a NotShareableError.
-
-Separate from these, so that what cannot be sent is found, and the state of obj
-is taken, before a thread is started.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_pack_impl(PyObject *module, PyObject *obj,
-                             const char *name)
-/*[clinic end generated code: output=67e9c2e6156cc087 input=3e4ded3d8191f059]*/
-{
-    _xxsub_state *state = get_state(module);
-    _PyMessage *message = _PyMessage_Encode(state, obj, name);
-    if (message == NULL) {
-        return NULL;
-    }
-    MessageObject *self = PyObject_New(MessageObject, state->Message);
-    if (self == NULL) {
-        _PyMessage_Free(message);
-        return NULL;
-    }
-    self->message = message;
-    self->exports = 0;
-    return (PyObject *)self;
-}
-
-/*[clinic input]
-_xxsubinterpreters.unpack
-
-    message: object(subclass_of="clinic_state()->Message")
-    /
-
-Return the object that was packed.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_unpack_impl(PyObject *module, PyObject *message)
-/*[clinic end generated code: output=af280099e09b6a00 input=0d0412cbde3f70ab]*/
-
-{
-    _PyMessage *taken = take_message(message);
-    if (taken == NULL) {
-        return NULL;
-    }
-    return _PyMessage_Use(get_state(module), taken);
-}
 
 /*[clinic input]
 _xxsubinterpreters.is_shareable -> bool
@@ -192,7 +52,7 @@ static int
 _xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
 /*[clinic end generated code: output=2017870e3284a59a input=8cdb5294694646ff]*/
 {
-    return _PyMessage_Supports(get_state(module), Py_TYPE(obj));
+    return _PyMessage_Supports(_xxsub_state_of_module(module), Py_TYPE(obj));
 }
 
 
@@ -233,7 +93,7 @@ static PyObject *
 _xxsubinterpreters_move(PyObject *module, PyObject *obj)
 /*[clinic end generated code: output=5ed3d40af12734ee input=2dcf6a8d4eade8cc]*/
 {
-    return _PyMove_New(get_state(module), obj);
+    return _PyMove_New(_xxsub_state_of_module(module), obj);
 }
 
 static PyObject *
@@ -308,296 +168,9 @@ _xxsubinterpreters_register_impl(PyObject *module, PyObject *cls,
     }
     PyObject *functions = PyTuple_Pack(2, encode, decode);
     int r = functions != NULL
-            ? PyDict_SetItem(get_state(module)->registered, cls, functions) : -1;
+            ? PyDict_SetItem(_xxsub_state_of_module(module)->registered, cls, functions) : -1;
     Py_XDECREF(functions);
     return r < 0 ? NULL : Py_NewRef(Py_None);
-}
-
-
-/* --- running code ------------------------------------------------------------- */
-
-/* Return the tuple (result, None, None), or (None, excinfo, exception). */
-static PyObject *
-run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
-{
-    if (PySys_Audit("interpreters.exec", "L", (long long)id) < 0) {
-        return NULL;                /* a hook may run code, so this is first */
-    }
-    _PyMessage *message = take_message(op);
-    if (message == NULL) {
-        return NULL;
-    }
-
-    PyObject *excinfo, *exception;
-    PyObject *result = _PyCall_Run(get_state(module), id, kind, message,
-                                   &excinfo, &exception);
-    PyObject *exc = PyErr_GetRaisedException();
-    _PyMessage_Free(message);
-    PyErr_SetRaisedException(exc);
-    if (result == NULL && excinfo == NULL) {
-        return NULL;
-    }
-    PyObject *triple = PyTuple_Pack(3, result != NULL ? result : Py_None,
-                                    excinfo != NULL ? excinfo : Py_None,
-                                    exception != NULL ? exception : Py_None);
-    Py_XDECREF(result);
-    Py_XDECREF(excinfo);
-    Py_XDECREF(exception);
-    return triple;
-}
-
-/*[clinic input]
-_xxsubinterpreters.exec
-
-    id: long_long
-    source: object(subclass_of="clinic_state()->Message")
-    /
-
-Run packed source text in the __main__ module of an interpreter.
-
-Return (None, None, None), or, if an exception left it, (None, excinfo, copy): its
-description, and the exception itself, or None if it could not be copied.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_exec_impl(PyObject *module, long long id,
-                             PyObject *source)
-/*[clinic end generated code: output=1a1917c237063991 input=fd0e3fa01e21c602]*/
-{
-    return run_message(module, id, _PyCall_EXEC, source);
-}
-
-/*[clinic input]
-_xxsubinterpreters.call
-
-    id: long_long
-    call: object(subclass_of="clinic_state()->Message")
-    /
-
-Call a packed (callable, args tuple, kwargs dict) in an interpreter.
-
-Return (result, None, None), or what exec() returns.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_call_impl(PyObject *module, long long id, PyObject *call)
-/*[clinic end generated code: output=b206b8c3906e4bc9 input=6de297c519f747c9]*/
-{
-    return run_message(module, id, _PyCall_CALL, call);
-}
-
-/*[clinic input]
-_xxsubinterpreters.update_main
-
-    id: long_long
-    namespace: object(subclass_of="clinic_state()->Message")
-    /
-
-Update the __main__ module of an interpreter with a packed dict.
-
-Return (None, None, None), or, if an exception left it, (None, excinfo, copy): its
-description, and the exception itself, or None if it could not be copied.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_update_main_impl(PyObject *module, long long id,
-                                    PyObject *namespace)
-/*[clinic end generated code: output=84fd959e195c166c input=ba6aa3fb02e89742]*/
-{
-    return run_message(module, id, _PyCall_UPDATE, namespace);
-}
-
-
-/* --- interpreters ------------------------------------------------------------- */
-
-/*[clinic input]
-_xxsubinterpreters.create
-
-    *
-    private_extensions: bool
-
-Create an interpreter with a GIL of its own; return its id.
-
-The caller holds one reference to it, to be given back with decref().
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_create_impl(PyObject *module, int private_extensions)
-/*[clinic end generated code: output=3936d03c6e837033 input=ee5c08b252a89d5c]*/
-{
-    if (PySys_Audit("interpreters.create", NULL) < 0) {
-        return NULL;
-    }
-    int64_t id = _PyInterp_Create(private_extensions);
-    return id < 0 ? NULL : PyLong_FromLongLong(id);
-}
-
-/*[clinic input]
-_xxsubinterpreters.list_extensions
-
-Return what is known of each private copy of an extension module.
-
-A tuple of its path, its owner's id or -1, nbytes, seconds, and why it is kept or None.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_list_extensions_impl(PyObject *module)
-/*[clinic end generated code: output=a71d783f55ee21c1 input=635bfc9265f37059]*/
-
-{
-    size_t count;
-    _PyExtensionCopies_Info *copies = _PyExtensionCopies_List(&count);
-    if (copies == NULL) {
-        return PyErr_NoMemory();
-    }
-    PyObject *list = PyList_New((Py_ssize_t)count);
-    for (size_t i = 0; list != NULL && i < count; i++) {
-        PyObject *item = Py_BuildValue("NLndz", PyUnicode_DecodeFSDefault(copies[i].path),
-                                       (long long)copies[i].owner,
-                                       (Py_ssize_t)copies[i].own_size,
-                                       PyTime_AsSecondsDouble(copies[i].load_time),
-                                       copies[i].kept_for);
-        if (item == NULL) {
-            Py_CLEAR(list);
-            break;
-        }
-        PyList_SET_ITEM(list, i, item);
-    }
-    PyMem_RawFree(copies);
-    return list;
-}
-
-/*[clinic input]
-_xxsubinterpreters.close
-
-    id: long_long
-    /
-
-End an interpreter that was created by this module.
-
-InterpreterError if it is running or is the current one.  If others still view
-its memory, it stays listed until the last view is released.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_close_impl(PyObject *module, long long id)
-/*[clinic end generated code: output=245e87164bcad00a input=0f1795142519b6df]*/
-{
-    if (_PyInterp_Close(id, _PySignals_CanHandle(_PyThreadState_GET())) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/*[clinic input]
-_xxsubinterpreters.incref
-
-    id: long_long
-    /
-
-Keep an interpreter from being closed until decref().
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_incref_impl(PyObject *module, long long id)
-/*[clinic end generated code: output=6a14354e5b660d24 input=fbc128fb0c9996d6]*/
-{
-    if (_PyInterp_Incref(id) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-/*[clinic input]
-_xxsubinterpreters.decref
-
-    id: long_long
-    /
-
-Give a reference back; the last one closes the interpreter.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_decref_impl(PyObject *module, long long id)
-/*[clinic end generated code: output=0557589a392b06e7 input=0ea0a36669c508c0]*/
-{
-    _PyInterp_Decref(id);
-    Py_RETURN_NONE;
-}
-
-/*[clinic input]
-_xxsubinterpreters.is_running
-
-    id: long_long
-    /
-
-Return True if a thread runs code in the interpreter, or it is the main one.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_is_running_impl(PyObject *module, long long id)
-/*[clinic end generated code: output=c97d4276520d151c input=486ab7a03f72f88e]*/
-{
-    int running = _PyInterp_IsRunning(id);
-    return running < 0 ? NULL : PyBool_FromLong(running);
-}
-
-/*[clinic input]
-_xxsubinterpreters.interrupt
-
-    id: long_long
-    /
-
-Raise KeyboardInterrupt in every call that is in progress; return their number.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_interrupt_impl(PyObject *module, long long id)
-/*[clinic end generated code: output=a51326f8a8758300 input=315166debff5ad44]*/
-{
-    return PyLong_FromSsize_t(
-            _PyInterp_Interrupt(id, PyExc_KeyboardInterrupt));
-}
-
-/*[clinic input]
-_xxsubinterpreters.list_all
-
-Return (id, whence, created by this module) of every interpreter, oldest first.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_list_all_impl(PyObject *module)
-/*[clinic end generated code: output=1d421e8a2f8aecc0 input=d2150c915ffa3945]*/
-{
-    return _PyInterp_List();
-}
-
-/*[clinic input]
-_xxsubinterpreters.get_current
-
-Return the id of the interpreter that calls this.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_get_current_impl(PyObject *module)
-/*[clinic end generated code: output=f629cb3cad790bd0 input=737609a4c1466c53]*/
-{
-    return PyLong_FromLongLong(
-            PyInterpreterState_GetID(PyInterpreterState_Get()));
-}
-
-/*[clinic input]
-_xxsubinterpreters.get_main
-
-Return the id of the main interpreter.
-[clinic start generated code]*/
-
-static PyObject *
-_xxsubinterpreters_get_main_impl(PyObject *module)
-/*[clinic end generated code: output=83aa8c4141c2b060 input=d081a37049e1d8f5]*/
-{
-    return PyLong_FromLongLong(
-            PyInterpreterState_GetID(PyInterpreterState_Main()));
 }
 
 
@@ -661,7 +234,7 @@ _xxsubinterpreters_create_channel(PyObject *module, PyObject *capacity)
     if (_PyChannel_New(n, &recv, &send) < 0) {
         return PyErr_NoMemory();
     }
-    return make_pair(get_state(module), recv, send);
+    return make_pair(_xxsub_state_of_module(module), recv, send);
 }
 
 /*[clinic input]
@@ -694,7 +267,7 @@ _xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
     if (end == NULL) {
         return PyErr_NoMemory();
     }
-    return _PyQueueObject_New(get_state(module), end);
+    return _PyQueueObject_New(_xxsub_state_of_module(module), end);
 }
 
 /*[clinic input]
@@ -713,7 +286,7 @@ _xxsubinterpreters__barrier_with_action_impl(PyObject *module,
                                              PyObject *action)
 /*[clinic end generated code: output=ef8dc01d6ee9b1ee input=c1ec020722366254]*/
 {
-    return _PyBarrierObject_WithAction(get_state(module), barrier, action);
+    return _PyBarrierObject_WithAction(_xxsub_state_of_module(module), barrier, action);
 }
 
 /*[clinic input]
@@ -741,7 +314,7 @@ static PyObject *
 _xxsubinterpreters_list_all_channels_impl(PyObject *module)
 /*[clinic end generated code: output=92076e605fd3481a input=380f82b47857b88a]*/
 {
-    _xxsub_state *state = get_state(module);
+    _xxsub_state *state = _xxsub_state_of_module(module);
     Py_ssize_t n;
     _PyChannel **channels = _PyChannel_All(&n);
     if (channels == NULL) {
@@ -792,7 +365,7 @@ _xxsubinterpreters_select_impl(PyObject *module, PyObject *cases, int block,
                                PyObject *timeout)
 /*[clinic end generated code: output=a744bb2fa0b4c292 input=a43c8d45a5a6831a]*/
 {
-    PyObject *result = _PySelect_Run(get_state(module), cases, block, timeout);
+    PyObject *result = _PySelect_Run(_xxsub_state_of_module(module), cases, block, timeout);
     if (result == NULL && !PyErr_Occurred()) {
         Py_RETURN_NONE;
     }
@@ -867,7 +440,7 @@ add_queue_exceptions(PyObject *module, _xxsub_state *state)
 static int
 module_exec(PyObject *module)
 {
-    _xxsub_state *state = get_state(module);
+    _xxsub_state *state = _xxsub_state_of_module(module);
     if (_PyInterp_Register() < 0) {
         return -1;
     }
@@ -882,7 +455,7 @@ module_exec(PyObject *module)
         || add_type(module, &_PyBufferView_spec, &state->BufferView) < 0
         || add_type(module, &_PyDLPackExport_spec, &state->DLPackExport) < 0
         || add_type(module, &_PyArrowExport_spec, &state->ArrowExport) < 0
-        || add_type(module, &message_spec, &state->Message) < 0
+        || add_type(module, &_PyMessageObject_spec, &state->Message) < 0
         || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
         || add_type(module, &_PyMove_spec, &state->Move) < 0)
     {
@@ -923,7 +496,9 @@ module_exec(PyObject *module)
         return -1;
     }
 
-    if (PyModule_AddFunctions(module, _PyAtomicView_functions) < 0
+    if (PyModule_AddFunctions(module, _PyMessageObject_functions) < 0
+        || PyModule_AddFunctions(module, _PyInterp_functions) < 0
+        || PyModule_AddFunctions(module, _PyAtomicView_functions) < 0
         || PyModule_AddFunctions(module, _PyDLPack_functions) < 0
         || PyModule_AddFunctions(module, _PyArrow_functions) < 0)
     {
@@ -948,7 +523,7 @@ module_exec(PyObject *module)
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    _xxsub_state *state = get_state(module);
+    _xxsub_state *state = _xxsub_state_of_module(module);
     Py_VISIT(state->RecvChannel);
     Py_VISIT(state->SendChannel);
     Py_VISIT(state->Queue);
@@ -982,7 +557,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 static int
 module_clear(PyObject *module)
 {
-    _xxsub_state *state = get_state(module);
+    _xxsub_state *state = _xxsub_state_of_module(module);
     Py_CLEAR(state->RecvChannel);
     Py_CLEAR(state->SendChannel);
     Py_CLEAR(state->Queue);
@@ -1018,30 +593,15 @@ static void
 module_free(void *module)
 {
     (void)module_clear((PyObject *)module);
-    _PyMoved_FreeState(get_state(module));
+    _PyMoved_FreeState(_xxsub_state_of_module(module));
 }
 
 static PyMethodDef module_methods[] = {
-    _XXSUBINTERPRETERS_PACK_METHODDEF
-    _XXSUBINTERPRETERS_UNPACK_METHODDEF
     _XXSUBINTERPRETERS_IS_SHAREABLE_METHODDEF
     _XXSUBINTERPRETERS_REGISTER_METHODDEF
     _XXSUBINTERPRETERS_VIEW_METHODDEF
     _XXSUBINTERPRETERS_MOVE_METHODDEF
     _XXSUBINTERPRETERS_LIST_SHARED_METHODDEF
-    _XXSUBINTERPRETERS_LIST_EXTENSIONS_METHODDEF
-    _XXSUBINTERPRETERS_EXEC_METHODDEF
-    _XXSUBINTERPRETERS_CALL_METHODDEF
-    _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF
-    _XXSUBINTERPRETERS_CREATE_METHODDEF
-    _XXSUBINTERPRETERS_CLOSE_METHODDEF
-    _XXSUBINTERPRETERS_INCREF_METHODDEF
-    _XXSUBINTERPRETERS_DECREF_METHODDEF
-    _XXSUBINTERPRETERS_IS_RUNNING_METHODDEF
-    _XXSUBINTERPRETERS_LIST_ALL_METHODDEF
-    _XXSUBINTERPRETERS_GET_CURRENT_METHODDEF
-    _XXSUBINTERPRETERS_GET_MAIN_METHODDEF
-    _XXSUBINTERPRETERS_INTERRUPT_METHODDEF
     _XXSUBINTERPRETERS_CREATE_CHANNEL_METHODDEF
     _XXSUBINTERPRETERS_CREATE_QUEUE_METHODDEF
     _XXSUBINTERPRETERS__BARRIER_WITH_ACTION_METHODDEF
