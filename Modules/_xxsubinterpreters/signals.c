@@ -39,11 +39,16 @@ find_base(PyThreadState *tstate)
     return v;
 }
 
+static int
+is_visitor(PyThreadState *tstate)
+{
+    return find_base(tstate) != NULL;
+}
+
 int
 _PySignals_CanHandle(PyThreadState *tstate)
 {
-    return _Py_ThreadCanHandleSignals(tstate->interp)
-           || find_base(tstate) != NULL;
+    return _Py_ThreadCanHandleSignals(tstate->interp) || is_visitor(tstate);
 }
 
 /* If there are signals to handle, have the eval loop do it. */
@@ -114,6 +119,7 @@ void
 _PySignals_Enter(_PySignals_Visit *self, const _PyInterp_Visit *visit)
 {
     _Py_atomic_store_ptr(&_PySignal_CheckVisitor, check_visitor);
+    _Py_atomic_store_ptr(&_PySignal_IsVisitor, is_visitor);
     *self = (_PySignals_Visit){.visit = visit, .outer = current};
     current = self;
 }

@@ -349,6 +349,40 @@ class VisitTests(unittest.TestCase):
             print(failed, calls > 0)
             ''', '200 True')
 
+    def test_an_event_loop_is_woken(self):
+        # As one that blocks where no handler breaks it off: the file tells.
+        self.run_script('''
+            signal.signal(signal.SIGALRM, raise_broken)
+            def set_fd():
+                import signal, socket
+                awake, wake = socket.socketpair()
+                wake.setblocking(False)
+                return signal.set_wakeup_fd(wake.fileno()), awake, wake
+            def wait(recv, log, alarm):
+                import signal
+                before, awake, wake = set_fd()
+                try:
+                    signal.setitimer(*alarm)
+                    while True:
+                        pass
+                finally:
+                    number, = awake.recv(10)
+                    assert signal.set_wakeup_fd(before) == wake.fileno()
+                    log.send([before, number == signal.SIGALRM])
+            try:
+                interp.prepare_main(set_fd=set_fd)
+                interp.call(wait, recv, log, ALARM)
+            except Broken:
+                print(log_recv.recv())
+            # Not where no signals are handled.
+            try:
+                interp.submit(set_fd).result()
+            except ValueError as exc:
+                print(exc)
+            assert signal.set_wakeup_fd(-1) == -1
+            ''', '[-1, True]',
+            'set_wakeup_fd only works in main thread of the main interpreter')
+
     def test_other_threads_are_left_alone(self):
         self.run_script('''
             entered_recv, entered = create_channel()
