@@ -22,8 +22,8 @@ RANKS = [
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
      'message_decode_function', 'message_large', 'objectlayout', 'rawmemory', 'export', 'moved',
      'bufferview', 'sharedblock', 'channelobject', 'queueobject', 'syncobject', 'semaphoreobject',
-     'conditionobject', 'barrierobject'},
-    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow', 'messageobject'},
+     'conditionobject', 'barrierobject', 'messageobject'},
+    {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow'},
     {'module', 'interpfunctions'},
 ]
 RAW = {'block', 'port', 'mainthread', 'item', 'waiter', 'ring', 'shared', 'channel', 'channel_ends',

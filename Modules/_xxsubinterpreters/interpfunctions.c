@@ -15,7 +15,7 @@ module _xxsubinterpreters
 [clinic start generated code]*/
 /*[clinic end generated code: output=da39a3ee5e6b4b0d input=02354679e2f8db14]*/
 
-#define clinic_state() (_xxsub_state_of_module(module))
+#define clinic_state() ((_xxsub_state *)PyModule_GetState(module))
 #include "clinic/interpfunctions.c.h"
 #undef clinic_state
 
@@ -35,7 +35,7 @@ run_message(PyObject *module, int64_t id, _PyCall_Kind kind, PyObject *op)
     }
 
     PyObject *excinfo, *exception;
-    PyObject *result = _PyCall_Run(_xxsub_state_of_module(module), id, kind, message,
+    PyObject *result = _PyCall_Run(PyModule_GetState(module), id, kind, message,
                                    &excinfo, &exception);
     PyObject *exc = PyErr_GetRaisedException();
     _PyMessage_Free(message);

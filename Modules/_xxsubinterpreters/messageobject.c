@@ -10,7 +10,7 @@ module _xxsubinterpreters
 [clinic start generated code]*/
 /*[clinic end generated code: output=da39a3ee5e6b4b0d input=02354679e2f8db14]*/
 
-#define clinic_state() (_xxsub_state_of_module(module))
+#define clinic_state() ((_xxsub_state *)PyModule_GetState(module))
 #include "clinic/messageobject.c.h"
 #undef clinic_state
 
@@ -110,7 +110,7 @@ _xxsubinterpreters_pack_impl(PyObject *module, PyObject *obj,
                              const char *name)
 /*[clinic end generated code: output=67e9c2e6156cc087 input=3e4ded3d8191f059]*/
 {
-    _xxsub_state *state = _xxsub_state_of_module(module);
+    _xxsub_state *state = PyModule_GetState(module);
     _PyMessage *message = _PyMessage_Encode(state, obj, name);
     if (message == NULL) {
         return NULL;
@@ -143,7 +143,7 @@ _xxsubinterpreters_unpack_impl(PyObject *module, PyObject *message)
     if (taken == NULL) {
         return NULL;
     }
-    return _PyMessage_Use(_xxsub_state_of_module(module), taken);
+    return _PyMessage_Use(PyModule_GetState(module), taken);
 }
 
 PyMethodDef _PyMessageObject_functions[] = {

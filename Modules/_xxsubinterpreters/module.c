@@ -10,7 +10,6 @@
 #include "asyncobject.h"
 #include "atomicview.h"
 #include "bufferview.h"
-#include "call.h"
 #include "capi.h"
 #include "channelobject.h"
 #include "dlpack.h"
@@ -23,7 +22,6 @@
 #include "queueobject.h"
 #include "select.h"
 #include "sharedblock.h"
-#include "signals.h"
 #include "state.h"
 #include "syncobject.h"
 
@@ -32,9 +30,7 @@ module _xxsubinterpreters
 [clinic start generated code]*/
 /*[clinic end generated code: output=da39a3ee5e6b4b0d input=02354679e2f8db14]*/
 
-#define clinic_state() (_xxsub_state_of_module(module))
 #include "clinic/module.c.h"
-#undef clinic_state
 
 
 /*[clinic input]
@@ -52,7 +48,7 @@ static int
 _xxsubinterpreters_is_shareable_impl(PyObject *module, PyObject *obj)
 /*[clinic end generated code: output=2017870e3284a59a input=8cdb5294694646ff]*/
 {
-    return _PyMessage_Supports(_xxsub_state_of_module(module), Py_TYPE(obj));
+    return _PyMessage_Supports(PyModule_GetState(module), Py_TYPE(obj));
 }
 
 
@@ -93,7 +89,7 @@ static PyObject *
 _xxsubinterpreters_move(PyObject *module, PyObject *obj)
 /*[clinic end generated code: output=5ed3d40af12734ee input=2dcf6a8d4eade8cc]*/
 {
-    return _PyMove_New(_xxsub_state_of_module(module), obj);
+    return _PyMove_New(PyModule_GetState(module), obj);
 }
 
 static PyObject *
@@ -166,9 +162,10 @@ _xxsubinterpreters_register_impl(PyObject *module, PyObject *cls,
         PyErr_SetString(PyExc_TypeError, "encode and decode must be callable");
         return NULL;
     }
+    _xxsub_state *state = PyModule_GetState(module);
     PyObject *functions = PyTuple_Pack(2, encode, decode);
     int r = functions != NULL
-            ? PyDict_SetItem(_xxsub_state_of_module(module)->registered, cls, functions) : -1;
+            ? PyDict_SetItem(state->registered, cls, functions) : -1;
     Py_XDECREF(functions);
     return r < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -234,7 +231,7 @@ _xxsubinterpreters_create_channel(PyObject *module, PyObject *capacity)
     if (_PyChannel_New(n, &recv, &send) < 0) {
         return PyErr_NoMemory();
     }
-    return make_pair(_xxsub_state_of_module(module), recv, send);
+    return make_pair(PyModule_GetState(module), recv, send);
 }
 
 /*[clinic input]
@@ -267,7 +264,7 @@ _xxsubinterpreters_create_queue_impl(PyObject *module, PyObject *capacity,
     if (end == NULL) {
         return PyErr_NoMemory();
     }
-    return _PyQueueObject_New(_xxsub_state_of_module(module), end);
+    return _PyQueueObject_New(PyModule_GetState(module), end);
 }
 
 /*[clinic input]
@@ -286,7 +283,7 @@ _xxsubinterpreters__barrier_with_action_impl(PyObject *module,
                                              PyObject *action)
 /*[clinic end generated code: output=ef8dc01d6ee9b1ee input=c1ec020722366254]*/
 {
-    return _PyBarrierObject_WithAction(_xxsub_state_of_module(module), barrier, action);
+    return _PyBarrierObject_WithAction(PyModule_GetState(module), barrier, action);
 }
 
 /*[clinic input]
@@ -314,7 +311,7 @@ static PyObject *
 _xxsubinterpreters_list_all_channels_impl(PyObject *module)
 /*[clinic end generated code: output=92076e605fd3481a input=380f82b47857b88a]*/
 {
-    _xxsub_state *state = _xxsub_state_of_module(module);
+    _xxsub_state *state = PyModule_GetState(module);
     Py_ssize_t n;
     _PyChannel **channels = _PyChannel_All(&n);
     if (channels == NULL) {
@@ -365,7 +362,7 @@ _xxsubinterpreters_select_impl(PyObject *module, PyObject *cases, int block,
                                PyObject *timeout)
 /*[clinic end generated code: output=a744bb2fa0b4c292 input=a43c8d45a5a6831a]*/
 {
-    PyObject *result = _PySelect_Run(_xxsub_state_of_module(module), cases, block, timeout);
+    PyObject *result = _PySelect_Run(PyModule_GetState(module), cases, block, timeout);
     if (result == NULL && !PyErr_Occurred()) {
         Py_RETURN_NONE;
     }
@@ -440,7 +437,7 @@ add_queue_exceptions(PyObject *module, _xxsub_state *state)
 static int
 module_exec(PyObject *module)
 {
-    _xxsub_state *state = _xxsub_state_of_module(module);
+    _xxsub_state *state = PyModule_GetState(module);
     if (_PyInterp_Register() < 0) {
         return -1;
     }
@@ -523,7 +520,7 @@ module_exec(PyObject *module)
 static int
 module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    _xxsub_state *state = _xxsub_state_of_module(module);
+    _xxsub_state *state = PyModule_GetState(module);
     Py_VISIT(state->RecvChannel);
     Py_VISIT(state->SendChannel);
     Py_VISIT(state->Queue);
@@ -557,7 +554,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 static int
 module_clear(PyObject *module)
 {
-    _xxsub_state *state = _xxsub_state_of_module(module);
+    _xxsub_state *state = PyModule_GetState(module);
     Py_CLEAR(state->RecvChannel);
     Py_CLEAR(state->SendChannel);
     Py_CLEAR(state->Queue);
@@ -593,7 +590,7 @@ static void
 module_free(void *module)
 {
     (void)module_clear((PyObject *)module);
-    _PyMoved_FreeState(_xxsub_state_of_module(module));
+    _PyMoved_FreeState(PyModule_GetState(module));
 }
 
 static PyMethodDef module_methods[] = {

@@ -60,13 +60,6 @@ typedef struct {
     PyObject *brought_globals;
 } _xxsub_state;
 
-/* Borrowed. */
-static inline _xxsub_state *
-_xxsub_state_of_module(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
 /* Borrowed; of the module that made the type, which is one of ours.  They have no
    subclasses. */
 static inline _xxsub_state *

@@ -144,12 +144,16 @@ def start(func):
     thread.start()
     return thread
 
+def wait_until(condition):
+    """For what nothing announces, such as a thread having begun to wait."""
+    while not condition():
+        time.sleep(0.001)
+
 def during(waiting, handler):
     """Have the main thread run the handler once somebody is waiting."""
     signal.signal(signal.SIGUSR1, lambda *args: handler())
     def kill():
-        while not waiting():
-            time.sleep(0.001)
+        wait_until(waiting)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
     start(kill)
 
@@ -240,8 +244,7 @@ def expect_broken(waiting, wait):
             def handler():
                 global thread
                 thread = start(other)
-                while condition._waiting != 2:
-                    time.sleep(0.001)
+                wait_until(lambda: condition._waiting == 2)
                 def notify():
                     with condition:
                         condition.notify()
@@ -267,12 +270,10 @@ def expect_broken(waiting, wait):
             def handler():
                 global thread
                 thread = start(other)
-                while lock._waiting != 1:       # we are not among them meanwhile
-                    time.sleep(0.001)
+                wait_until(lambda: lock._waiting == 1)  # we are not among them meanwhile
                 start(release)
             def release():
-                while lock._waiting != 2:
-                    time.sleep(0.001)
+                wait_until(lambda: lock._waiting == 2)
                 lock.release()
             during(lambda: lock._waiting, handler)
             with lock:
@@ -346,8 +347,7 @@ def fork(func):
             threads = [start(f) for f in (lock.acquire, sem.acquire, event.wait, wait,
                                           barrier.wait)]
             every = lock, sem, event, condition
-            while not all(x._waiting for x in every) or not barrier.n_waiting:
-                time.sleep(0.001)
+            wait_until(lambda: all(x._waiting for x in every) and barrier.n_waiting)
             def child():
                 assert not any(x._waiting for x in every) and not barrier.n_waiting
                 lock.release()
@@ -382,8 +382,7 @@ def fork(func):
                     what()
                     start(later)
             def later():
-                while not waiting():
-                    time.sleep(0.001)
+                wait_until(waiting)
                 end()
             def wait():
                 with condition:
@@ -397,8 +396,7 @@ def fork(func):
                 what = lambda: None
                 thread = None
                 def later_in_parent():
-                    while not globals().get('pid'):
-                        time.sleep(0.001)
+                    wait_until(lambda: globals().get('pid'))
                     end()
                 starter = start(later_in_parent)
                 during(waiting, handler)    # only now: the child has no such thread
