@@ -3,6 +3,7 @@
 #include "Python.h"
 #include "pycore_initconfig.h"
 #include "pycore_interp.h"
+#include "pycore_pylifecycle.h"   // _PyAtExit_Call()
 #include "pycore_pystate.h"       // PyThreadState_Swap()
 #include "pycore_runtime.h"       // HEAD_LOCK()
 #include "pycore_tstate.h"        // _PyThreadStateImpl
@@ -247,6 +248,10 @@ wait_for_threads(_PyInterp_Entry *e, PyThreadState *tstate, PyThreadState *home,
         stop_waits(e);
         join_threads();             /* which may wait for native ones */
         _Py_atomic_store_int(&e->stopping, 0);
+        if (!alone(tstate, NO_VISITORS)) {
+            /* Libraries end their daemon threads in exit functions. */
+            _PyAtExit_Call(interp);
+        }
     }
     /* A visitor may have no thread state yet. */
     bool visited = _PyVisitors_ShutOut(interp) > 0;

@@ -23,6 +23,7 @@ class Package:
     refused: str = ''
     serialised: str = ''
     known: str = ''
+    sometimes: str = ''
 
     @property
     def pin(self):
@@ -46,7 +47,11 @@ class Package:
     @property
     def reason(self):
         """Why it does not work everywhere (str), or ''."""
-        return self.refused or self.serialised or self.known
+        return self.refused or self.serialised or self.known or self.sometimes
+
+    def expects(self, problems):
+        """Whether it is as expected that there were these problems, or none."""
+        return bool(problems) == bool(self.known or self.refused) or bool(self.sometimes)
 
 
 def packages():

@@ -228,7 +228,7 @@ def main(arguments=None):
         python = args.python or venvs.python(package.group)
         entry = try_package(python, package, scenarios, args, logs)
         found[package.name] = entry
-        if bool(entry['problems']) != bool(package.known or package.refused):
+        if not package.expects(entry['problems']):
             bad.append(package.name)
         if args.json:
             # After each package, so that a run that is broken off is worth something.

@@ -378,6 +378,45 @@ class DaemonThreadTests(TestCase):
         interp.close()
         self.assertNotIn(interp, interpreters.list_all())
 
+    def test_exit_functions_end_some(self):
+        # As pymongo's do.
+        def start(ended):
+            import atexit, threading
+            def run():
+                end.wait()
+                ended.send(None)
+            end = threading.Event()
+            thread = threading.Thread(target=run, daemon=True)
+            thread.start()
+            atexit.register(ended.close)
+            atexit.register(thread.join)
+            atexit.register(end.set)
+        ended, ended_send = interpreters.create_channel(None)
+        interp = self.create()
+        interp.call(start, ended_send)
+        ended_send.close()
+        interp.close()
+        self.assertEqual(list(ended), [None])
+
+    def test_exit_functions_run_once(self):
+        # In the first attempt to close, when there are threads that cannot be waited for.
+        def start(called):
+            import atexit, builtins, threading
+            builtins.end = threading.Event()
+            builtins.thread = threading.Thread(target=end.wait, daemon=True)
+            thread.start()
+            atexit.register(called.send, None)
+        called, called_send = interpreters.create_channel(None)
+        interp = self.create()
+        interp.call(start, called_send)
+        for _ in range(2):
+            with self.assertRaisesRegex(interpreters.InterpreterError, 'threads'):
+                interp.close()
+        interp.exec('end.set(); thread.join()')
+        interp.close()
+        called_send.close()
+        self.assertEqual(list(called), [None])
+
     def test_the_process_exits_while_some_run(self):
         # In Python, in the engine, in C, and in the interpreter from outside.
         _, out, err = script_helper.assert_python_ok('-c', textwrap.dedent("""

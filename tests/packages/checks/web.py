@@ -226,7 +226,9 @@ def gevent():
     assert client.recv(10) == b'maps'
     client.close()
     echo.stop()
-    assert ge.get_hub().threadpool.apply(sum, ([1, 2],)) == 3
+    hub = ge.get_hub()
+    assert hub.threadpool.apply(sum, ([1, 2],)) == 3
+    hub.threadpool.kill()       # its threads would keep the interpreter from being closed
 
 
 def greenlet():
