@@ -159,14 +159,21 @@ def _copy_path(id):
             raise ExecutionFailed(excinfo, exception) from exception
 
 
-def create(*, extensions='private', name=None):
-    """Return a new, idle Interpreter with a GIL of its own.
+def create(*, gil='own', extensions='private', name=None):
+    """Return a new, idle Interpreter.
+
+    gil says which global interpreter lock it has: 'own', so that it runs in
+    parallel to all others; an Interpreter, whose GIL it uses from then on, and
+    takes turns with it; 'shared', that of the main interpreter.  Modules,
+    classes and objects are its own in any case.
 
     extensions says what happens when it imports an extension module that is
     not in the standard library: 'private' loads a copy of the module's file
     for this interpreter only, so that modules work which know nothing of
     such interpreters; 'strict' loads the file itself, and raises ImportError
-    if the module does not declare support.
+    if the module does not declare support.  Where the GIL is the main
+    interpreter's, 'private' loads no copies, but the modules that the main
+    interpreter has, and memory comes from the main interpreter's allocator.
 
     name is any str, for people; it need not be unique.  The interpreter is
     closed when it is collected, or by Interpreter.close().  It finds modules
@@ -176,7 +183,13 @@ def create(*, extensions='private', name=None):
         raise TypeError(f'name must be a str or None, not {name!r}')
     if extensions not in ('private', 'strict'):
         raise ValueError(f"extensions must be 'private' or 'strict', not {extensions!r}")
-    id = _engine.create(private_extensions=extensions == 'private')
+    if isinstance(gil, Interpreter):
+        with_gil_of = gil._id
+    elif gil in ('own', 'shared'):
+        with_gil_of = -1 if gil == 'own' else _engine.get_main()
+    else:
+        raise ValueError(f"gil must be 'own', 'shared' or an Interpreter, not {gil!r}")
+    id = _engine.create(gil=with_gil_of, private_extensions=extensions == 'private')
     try:
         _copy_path(id)
         interp = Interpreter(id)
@@ -306,6 +319,18 @@ class Interpreter:
     def whence(self):
         """How the interpreter came about (str)."""
         return self._whence
+
+    @property
+    def gil(self):
+        """Which GIL it has: 'own', 'shared', or an Interpreter.
+
+        'shared' is the main interpreter's, and an Interpreter the oldest of
+        those that use the same one; for that one itself it is 'own'.
+        """
+        oldest = _engine.oldest_of_gil(self._id)
+        if oldest == self._id:
+            return 'own'
+        return 'shared' if oldest == _engine.get_main() else Interpreter(oldest)
 
     def is_running(self):
         """Return True if a thread runs code in the interpreter.

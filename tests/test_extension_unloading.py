@@ -1,14 +1,15 @@
 """Private copies go with their interpreter: tests/capi/plainext.c, and numpy."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 # Bytes that a cycle may leave behind: what modules get from malloc() themselves and never free.
 LEFT = 32 * 1024
 
-PROGRAM = '''
-import ctypes, interpreters, sys
+PROGRAM = Path(__file__).with_name('growth.py').read_text() + '''
+import interpreters, sys
 
 def call(module, *names):
     module = __import__(module)
@@ -17,30 +18,6 @@ def call(module, *names):
 def cycle(module, *names):
     with interpreters.create() as interp:
         return interp.call(call, module, *names)
-
-class Mallinfo(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in (
-        'arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks', 'uordblks',
-        'fordblks', 'keepcost')]
-
-mallinfo = ctypes.CDLL(None).mallinfo2
-mallinfo.restype = Mallinfo
-
-def memory():
-    """Bytes that are mapped, but for free ones of malloc(), and the number of mappings."""
-    with open('/proc/self/smaps') as f:
-        sizes = [int(line.split()[1]) * 1024 for line in f if line.startswith('Size:')]
-    info = mallinfo()
-    return sum(sizes) - info.arena + info.uordblks, len(sizes)
-
-def growth(n, *args):
-    """Of the memory, per cycle."""
-    for _ in range(5):
-        cycle(*args)
-    before = memory()
-    for _ in range(n):
-        cycle(*args)
-    return [(after - before) / n for before, after in zip(before, memory())]
 '''
 
 
@@ -66,7 +43,7 @@ print(any(start <= address < end for start, end in ranges))
 
 def test_what_it_kept_goes_as_well(run):
     # A megabyte, among others, of which the interpreter knows nothing when it ends.
-    [line] = run('print(*growth(50, "plainext", "keep"))')
+    [line] = run('print(*growth(50, cycle, "plainext", "keep"))')
     nbytes, mappings = map(float, line.split())
     assert nbytes < LEFT and mappings < 0.1
 
@@ -140,7 +117,7 @@ print(failed, interpreters.list_extensions())
 
 
 def test_numpy_leaves_nothing(python):
-    done = subprocess.run([python, '-c', PROGRAM + 'print(*growth(20, "numpy"))'], text=True,
+    done = subprocess.run([python, '-c', PROGRAM + 'print(*growth(20, cycle, "numpy"))'], text=True,
                           capture_output=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, '')
     nbytes, mappings = map(float, done.stdout.split())
@@ -160,7 +137,7 @@ def cycle(n):
     assert array.sum() == n * (n - 1) / 2
     array[0] = 1
 
-print(*growth(20, 100_000))
+print(*growth(20, cycle, 100_000))
 print(len(interpreters.list_all()), interpreters.list_extensions(), interpreters.list_shared())
 '''], text=True, capture_output=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, '')

@@ -117,7 +117,8 @@ _PyInterp_WhenEnded(void (*func)(int64_t))
     Py_UNREACHABLE();
 }
 
-/* List the current interpreter, unless it is listed. */
+/* List the current interpreter, unless it is listed, as one that was created here if so:
+   its sitecustomize may have imported the module before. */
 static int
 add_current(int created_here)
 {
@@ -126,9 +127,14 @@ add_current(int created_here)
     /* Only the interpreter itself lists itself, under its own GIL, so nobody
        comes between the look and the insertion. */
     _PyInterp_Lock();
-    int known = _PyInterp_Find(id) != NULL;
+    _PyInterp_Entry *known = _PyInterp_Find(id);
+    if (known != NULL && created_here) {
+        known->created_here = 1;
+        known->refs++;
+        known->inside++;            /* the thread that is creating it */
+    }
     _PyInterp_Unlock();
-    if (known) {
+    if (known != NULL) {
         return 0;
     }
     _PyInterp_Entry *e = PyMem_RawMalloc(sizeof(_PyInterp_Entry));
@@ -449,18 +455,67 @@ _PyInterp_TakeInterrupt(PyThreadState *tstate)
 
 /* --- creating ------------------------------------------------------------- */
 
-int64_t
-_PyInterp_Create(bool private_extensions)
+/* With the GIL of the main interpreter. */
+static PyInterpreterConfig
+with_main_gil(bool private_extensions)
+{
+    PyInterpreterConfig config = _PyInterpreterConfig_LEGACY_INIT;
+    config.allow_fork = 0;              /* the child would be aborted */
+    config.check_multi_interp_extensions = !private_extensions;
+    return config;
+}
+
+/* With a GIL of its own, or that of others. */
+static PyInterpreterConfig
+with_other_gil(bool private_extensions)
 {
     PyInterpreterConfig config = _PyInterpreterConfig_INIT;
     if (private_extensions) {
         config.check_multi_interp_extensions = _PyInterpreterConfig_PRIVATE_EXTENSIONS;
         config.allow_daemon_threads = 1;    /* some of these need them */
     }
+    return config;
+}
+
+/* Set *leader to the one whose GIL the interpreter of that id uses, with a hold on it, or to
+   NULL if that is the main interpreter.  Return -1 with an exception if there is no such
+   interpreter, or it is being closed. */
+static int
+hold_gil(int64_t id, PyInterpreterState **leader)
+{
+    _PyInterp_Lock();
+    _PyInterp_Entry *e = _PyInterp_Find(id);
+    int alive = e != NULL && e->life == ALIVE;
+    if (alive) {
+        *leader = _PyInterpreterState_HoldGIL(e->interp);
+    }
+    _PyInterp_Unlock();
+    return alive ? 0
+           : e == NULL ? _PyInterp_NotFound(id) : _PyInterp_Refused(id, "is closed");
+}
+
+int64_t
+_PyInterp_Create(int64_t gil, bool private_extensions)
+{
+    PyInterpreterState *leader = NULL;
+    if (gil >= 0 && hold_gil(gil, &leader) < 0) {
+        return -1;
+    }
+    _PyInterpreterConfig_Grouped grouped = {
+        .config = gil >= 0 && leader == NULL ? with_main_gil(private_extensions)
+                                             : with_other_gil(private_extensions),
+        .leader = leader,
+    };
+    if (leader != NULL) {
+        grouped.config.gil = _PyInterpreterConfig_GROUP_GIL;
+    }
     long whence = _PyInterpreterState_WHENCE_STDLIB;
     PyThreadState *tstate, *home;
-    PyInterpreterState *interp = _PyXI_NewInterpreter(&config, &whence,
+    PyInterpreterState *interp = _PyXI_NewInterpreter(&grouped.config, &whence,
                                                       &tstate, &home);
+    if (leader != NULL) {
+        _PyInterpreterState_ReleaseGIL(leader);
+    }
     if (interp == NULL) {
         return -1;
     }
@@ -508,6 +563,29 @@ _PyInterp_IsRunning(int64_t id)
         running = _PyInterpreterState_IsRunningMain(interp);
     }
     return running;
+}
+
+int64_t
+_PyInterp_OldestOfGIL(int64_t id)
+{
+    int64_t oldest = -1;
+    HEAD_LOCK(&_PyRuntime);
+    PyInterpreterState *interp = PyInterpreterState_Head();
+    while (interp != NULL && interp->id != id) {
+        interp = PyInterpreterState_Next(interp);
+    }
+    struct _gil_runtime_state *gil = interp != NULL ? interp->ceval.gil : NULL;
+    /* The newest is the first of the list. */
+    for (; gil != NULL && interp != NULL; interp = PyInterpreterState_Next(interp)) {
+        if (interp->ceval.gil == gil) {
+            oldest = interp->id;
+        }
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+    if (oldest < 0) {
+        (void)_PyInterp_NotFound(id);
+    }
+    return oldest;
 }
 
 struct listed {

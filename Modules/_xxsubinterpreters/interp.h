@@ -26,9 +26,15 @@ extern int _PyInterp_Register(void);
    with the same one, does nothing. */
 extern void _PyInterp_WhenEnded(void (*func)(int64_t id));
 
-/* Create an interpreter with a GIL of its own, with one reference to it held
-   by the caller.  Return its id, or -1 with an exception. */
-extern int64_t _PyInterp_Create(bool private_extensions);
+/* Create an interpreter with a GIL of its own, or with the GIL of the interpreter of
+   the id `gil` if that is not -1; if this is the main interpreter's, also with its
+   memory allocator and its extension modules.  The caller holds one reference to it.
+   Return its id, or -1 with an exception. */
+extern int64_t _PyInterp_Create(int64_t gil, bool private_extensions);
+
+/* The id of the oldest interpreter that uses the same GIL, or -1 with
+   InterpreterNotFoundError. */
+extern int64_t _PyInterp_OldestOfGIL(int64_t id);
 
 /* References keep an interpreter alive; when the last one goes, an
    interpreter that was created here is closed, without waiting: if threads of

@@ -120,22 +120,43 @@ _xxsubinterpreters_update_main_impl(PyObject *module, long long id,
 _xxsubinterpreters.create
 
     *
+    gil: long_long
     private_extensions: bool
 
-Create an interpreter with a GIL of its own; return its id.
+Create an interpreter that uses the GIL of the one with the id gil, or its own if that is -1.
 
-The caller holds one reference to it, to be given back with decref().
+Return its id.  The caller holds one reference to it, to be given back with decref().
 [clinic start generated code]*/
 
 static PyObject *
-_xxsubinterpreters_create_impl(PyObject *module, int private_extensions)
-/*[clinic end generated code: output=3936d03c6e837033 input=ee5c08b252a89d5c]*/
+_xxsubinterpreters_create_impl(PyObject *module, long long gil,
+                               int private_extensions)
+/*[clinic end generated code: output=f0d73f123e51d8ec input=bfcdba4eabd7ef3f]*/
+/*[clinic end generated code]*/
 {
     if (PySys_Audit("interpreters.create", NULL) < 0) {
         return NULL;
     }
-    int64_t id = _PyInterp_Create(private_extensions);
+    int64_t id = _PyInterp_Create(gil, private_extensions);
     return id < 0 ? NULL : PyLong_FromLongLong(id);
+}
+
+/*[clinic input]
+_xxsubinterpreters.oldest_of_gil
+
+    id: long_long
+    /
+
+Return the id of the oldest interpreter that uses the same GIL as the one of that id.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_oldest_of_gil_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=cf9287ecf92a5871 input=826c7e799ae7b2eb]*/
+/*[clinic end generated code]*/
+{
+    int64_t oldest = _PyInterp_OldestOfGIL(id);
+    return oldest < 0 ? NULL : PyLong_FromLongLong(oldest);
 }
 
 /*[clinic input]
@@ -312,6 +333,7 @@ PyMethodDef _PyInterp_functions[] = {
     _XXSUBINTERPRETERS_CALL_METHODDEF
     _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF
     _XXSUBINTERPRETERS_CREATE_METHODDEF
+    _XXSUBINTERPRETERS_OLDEST_OF_GIL_METHODDEF
     _XXSUBINTERPRETERS_CLOSE_METHODDEF
     _XXSUBINTERPRETERS_INCREF_METHODDEF
     _XXSUBINTERPRETERS_DECREF_METHODDEF

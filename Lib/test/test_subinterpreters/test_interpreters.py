@@ -95,6 +95,21 @@ class CreateTests(TestCase):
             inner.close()
             ''')
 
+    @requires_subprocess()
+    def test_the_module_is_imported_before_it_is_created(self):
+        # By its sitecustomize.
+        folder = self.enterContext(os_helper.temp_dir())
+        with open(os.path.join(folder, 'sitecustomize.py'), 'w') as f:
+            f.write('import interpreters; me = interpreters.get_current()')
+        rc, out, err = assert_python_ok('-c', """if True:
+            import interpreters
+            interp = interpreters.create()
+            print(interp.call(sum, [1, 2]))
+            interp.close()
+            print(len(interpreters.list_all()))
+            """, PYTHONPATH=folder)
+        self.assertEqual(out.split(), [b'3', b'1'])
+
     def test_interpreters_do_not_share_modules(self):
         interp = self.create()
         interp.exec('import math; math.pi = 3')
