@@ -91,6 +91,7 @@ __all__ = [
     'atomic_wait', 'atomic_notify',
     'from_dlpack', 'to_dlpack',
     'list_extensions', 'ExtensionCopy',
+    'GILStats',
     'Lock', 'RLock', 'Condition', 'Semaphore', 'BoundedSemaphore', 'Event',
     'Barrier',
     'InterpreterError', 'InterpreterNotFoundError', 'ExecutionFailed',
@@ -249,6 +250,15 @@ def _original(exc):
     return original
 
 
+GILStats = collections.namedtuple('GILStats', 'acquisitions waits waiting holding')
+GILStats.__doc__ = """What happened at a GIL, as Interpreter.gil_stats() tells.
+
+acquisitions (int) is how often a thread acquired it; waits (int), how often one had to
+wait for that; waiting (float), how long these waits took altogether, in seconds; holding
+(float), how long it was held since gil_stats() was first called for it, in seconds.
+"""
+
+
 class Interpreter:
     """An interpreter of this process.
 
@@ -331,6 +341,16 @@ class Interpreter:
         if oldest == self._id:
             return 'own'
         return 'shared' if oldest == _engine.get_main() else Interpreter(oldest)
+
+    def gil_stats(self):
+        """Return GILStats of the GIL that it has, since that began.
+
+        Members of a group have one GIL.  The first call for a GIL begins to
+        measure the time that it is held, which takes the clock twice each
+        time it is acquired and released; nothing else is measured only then.
+        """
+        acquisitions, waits, waiting, holding = _engine.gil_stats(self._id)
+        return GILStats(acquisitions, waits, waiting / 1e9, holding / 1e9)
 
     def is_running(self):
         """Return True if a thread runs code in the interpreter.

@@ -565,15 +565,35 @@ _PyInterp_IsRunning(int64_t id)
     return running;
 }
 
+/* The interpreter of that id if it has a GIL already, or NULL.  HEAD_LOCK must be held. */
+static PyInterpreterState *
+find_with_gil(int64_t id)
+{
+    PyInterpreterState *interp = PyInterpreterState_Head();
+    while (interp != NULL && interp->id != id) {
+        interp = PyInterpreterState_Next(interp);
+    }
+    return interp != NULL && interp->ceval.gil != NULL ? interp : NULL;
+}
+
+int
+_PyInterp_GetGILStats(int64_t id, struct _gil_stats *stats)
+{
+    HEAD_LOCK(&_PyRuntime);
+    PyInterpreterState *interp = find_with_gil(id);
+    if (interp != NULL) {
+        _PyEval_GetGILStats(interp, stats);
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+    return interp != NULL ? 0 : _PyInterp_NotFound(id);
+}
+
 int64_t
 _PyInterp_OldestOfGIL(int64_t id)
 {
     int64_t oldest = -1;
     HEAD_LOCK(&_PyRuntime);
-    PyInterpreterState *interp = PyInterpreterState_Head();
-    while (interp != NULL && interp->id != id) {
-        interp = PyInterpreterState_Next(interp);
-    }
+    PyInterpreterState *interp = find_with_gil(id);
     struct _gil_runtime_state *gil = interp != NULL ? interp->ceval.gil : NULL;
     /* The newest is the first of the list. */
     for (; gil != NULL && interp != NULL; interp = PyInterpreterState_Next(interp)) {

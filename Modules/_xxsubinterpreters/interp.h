@@ -36,6 +36,11 @@ extern int64_t _PyInterp_Create(int64_t gil, bool private_extensions);
    InterpreterNotFoundError. */
 extern int64_t _PyInterp_OldestOfGIL(int64_t id);
 
+/* What happened at the GIL that the interpreter uses.  Return 0, or -1 with
+   InterpreterNotFoundError. */
+struct _gil_stats;
+extern int _PyInterp_GetGILStats(int64_t id, struct _gil_stats *stats);
+
 /* References keep an interpreter alive; when the last one goes, an
    interpreter that was created here is closed, without waiting: if threads of
    its own run in it, it stays.  Incref fails with InterpreterNotFoundError if

@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "pycore_extensioncopies.h"  // _PyExtensionCopies_List()
+#include "pycore_gil.h"           // struct _gil_stats
 #include "call.h"
 #include "interp.h"
 #include "interpfunctions.h"
@@ -157,6 +158,32 @@ _xxsubinterpreters_oldest_of_gil_impl(PyObject *module, long long id)
 {
     int64_t oldest = _PyInterp_OldestOfGIL(id);
     return oldest < 0 ? NULL : PyLong_FromLongLong(oldest);
+}
+
+/*[clinic input]
+_xxsubinterpreters.gil_stats
+
+    id: long_long
+    /
+
+Return what happened at the GIL of the interpreter: counts, and times in nanoseconds.
+
+A tuple of how often it was acquired, how often a thread had to wait for that, how long
+these waits took, and how long it was held since the first call.
+[clinic start generated code]*/
+
+static PyObject *
+_xxsubinterpreters_gil_stats_impl(PyObject *module, long long id)
+/*[clinic end generated code: output=e1bbfd4632cfda90 input=5124ae31f801b898]*/
+/*[clinic end generated code]*/
+{
+    struct _gil_stats stats;
+    if (_PyInterp_GetGILStats(id, &stats) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("KKLL", (unsigned long long)stats.acquisitions,
+                         (unsigned long long)stats.waits, (long long)stats.waiting,
+                         (long long)stats.holding);
 }
 
 /*[clinic input]
@@ -334,6 +361,7 @@ PyMethodDef _PyInterp_functions[] = {
     _XXSUBINTERPRETERS_UPDATE_MAIN_METHODDEF
     _XXSUBINTERPRETERS_CREATE_METHODDEF
     _XXSUBINTERPRETERS_OLDEST_OF_GIL_METHODDEF
+    _XXSUBINTERPRETERS_GIL_STATS_METHODDEF
     _XXSUBINTERPRETERS_CLOSE_METHODDEF
     _XXSUBINTERPRETERS_INCREF_METHODDEF
     _XXSUBINTERPRETERS_DECREF_METHODDEF

@@ -1,4 +1,4 @@
-"""Whose GIL an interpreter uses: its own, main's, or that of a group."""
+"""Whose GIL an interpreter uses: its own, main's, or that of a group; what happens there."""
 
 import random
 import sys
@@ -173,9 +173,9 @@ class GroupTests(TestCase):
         first = self.create()
         group = [first, self.create(gil=first), self.create(gil=first)]
         ids = [interp.id for interp in group]
-        ways = [self.start(first.call, go_on, group, 7) for _ in range(3)]
+        ways = [self.start(first.call, go_on, group, 4) for _ in range(3)]
         for way in ways:
-            self.assertEqual(way(), [ids[0]] + [ids[n % 3] for n in range(7)])
+            self.assertEqual(way(), [ids[0]] + [ids[n % 3] for n in range(4)])
 
     def test_an_interrupt_reaches_one_that_waits_for_its_turn(self):
         first = self.create()
@@ -252,6 +252,67 @@ class GroupTests(TestCase):
             os._exit(0)
             """)
         self.assertEqual(out.split(), [b'3', b'0'])
+
+
+class StatsTests(TestCase):
+
+    def test_acquisitions(self):
+        interp = self.create()
+        before = interp.gil_stats()
+        self.assertIsInstance(before, interpreters.GILStats)
+        self.assertGreater(before.acquisitions, 0)
+        for _ in range(100):
+            interp.call(int)
+        after = interp.gil_stats()
+        self.assertGreaterEqual(after.acquisitions, before.acquisitions + 100)
+        self.assertEqual((after.waits, after.waiting), (before.waits, before.waiting))
+
+    def test_waits(self):
+        first = self.create()
+        second = self.create(gil=first)
+        before = second.gil_stats()
+        memory = interpreters.SharedBlock(1)
+        started, started_send = interpreters.create_channel(None)
+        @by_code
+        def run(memory, started):
+            started.send(None)
+            while not memory[0]:
+                pass
+        @by_code
+        def end(memory):
+            memory[0] = 1
+        result = self.start(first.call, run, memoryview(memory), started_send)
+        started.recv()
+        second.call(end, memoryview(memory))    # the other thread holds the GIL
+        result()
+        after = first.gil_stats()
+        self.assertGreater(after.waits, before.waits)
+        self.assertGreater(after.waiting, before.waiting)
+        self.assertLessEqual(after.waits, after.acquisitions)
+
+    def test_holding(self):
+        idle = self.create()
+        self.assertEqual([idle.gil_stats().holding for _ in range(2)], [0, 0])
+        idle.call(sum, range(1000))
+        holding = idle.gil_stats().holding
+        self.assertGreater(holding, 0)
+        self.assertEqual(idle.gil_stats().holding, holding)
+        main = interpreters.get_main()
+        before = main.gil_stats().holding
+        sum(range(1000))
+        self.assertGreater(main.gil_stats().holding, before)
+
+    def test_members_of_a_group_have_one(self):
+        first = self.create()
+        second, third = self.create(gil=first), self.create(gil=first)
+        stats = first.gil_stats()
+        self.assertEqual(second.gil_stats(), stats)
+        first.close()
+        with self.assertRaises(InterpreterNotFoundError):
+            first.gil_stats()
+        self.assertGreater(third.gil_stats().acquisitions, stats.acquisitions)
+        self.assertEqual(self.create(gil='shared').gil_stats().acquisitions,
+                         interpreters.get_main().gil_stats().acquisitions)
 
 
 class SharedTests(TestCase):
