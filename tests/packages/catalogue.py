@@ -24,6 +24,8 @@ class Package:
     serialised: str = ''
     known: str = ''
     sometimes: str = ''
+    environment: dict = dataclasses.field(default_factory=dict)
+    because: str = ''
 
     @property
     def pin(self):
@@ -47,6 +49,9 @@ class Package:
     @property
     def reason(self):
         """Why it does not work everywhere (str), or ''."""
+        if self.environment:
+            variables = ' '.join(f'{name}={value}' for name, value in self.environment.items())
+            return f'with {variables}: {self.because}'
         return self.refused or self.serialised or self.known or self.sometimes
 
     def expects(self, problems):

@@ -79,8 +79,8 @@ def run_scenario(python, package, scenario, *, seed=1, timeout=180):
             start = time.monotonic()
             process = subprocess.Popen(
                 [python, '-X', 'faulthandler', HERE / 'scenario.py', json.dumps(job), str(told.fileno())],
-                cwd=folder, env=dict(os.environ, TMPDIR=folder), stdin=subprocess.DEVNULL,
-                stdout=output, stderr=output, pass_fds=[told.fileno()], start_new_session=True)
+                cwd=folder, env=dict(os.environ, TMPDIR=folder, **package.environment),
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=[told.fileno()], start_new_session=True)
             late = wait(process, timeout)
             seconds = round(time.monotonic() - start, 2)
             told.seek(0)
