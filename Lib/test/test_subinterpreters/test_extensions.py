@@ -122,6 +122,8 @@ class CopyTests(TestCase):
     @unittest.skipIf(refleak_helper.hunting_for_refleaks(),
                      'each original stays, with what it refers to')
     def test_strict_refuses(self):
+        if refleak_helper.hunting_for_refleaks():
+            self.skipTest('CPython keeps the module of each new folder, which it initialises to see')
         interp = self.create(extensions='strict')
         with self.assertRaises(interpreters.ExecutionFailed) as caught:
             interp.call(state_of, '_testsinglephase')
