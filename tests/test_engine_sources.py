@@ -22,7 +22,7 @@ RANKS = [
      'message_encode_function', 'decoder', 'message_decode', 'message_decode_object',
      'message_decode_function', 'message_large', 'objectlayout', 'rawmemory', 'export', 'moved',
      'bufferview', 'sharedblock', 'channelobject', 'queueobject', 'syncobject', 'semaphoreobject',
-     'conditionobject', 'barrierobject', 'messageobject'},
+     'conditionobject', 'barrierobject', 'messageobject', 'exclusiveobject'},
     {'select', 'asyncobject', 'call', 'capi', 'atomicview', 'dlpack', 'arrow'},
     {'module', 'interpfunctions'},
 ]

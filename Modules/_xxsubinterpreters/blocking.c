@@ -2,6 +2,7 @@
 
 #include "Python.h"
 #include "pycore_ceval.h"         // _PY_EVAL_EVENTS_MASK
+#include "pycore_exclusive.h"     // _PyExclusive_RefusesToWait()
 #include "pycore_gil.h"           // struct _gil_runtime_state
 #include "pycore_interp.h"        // PyInterpreterState
 #include "pycore_pystate.h"       // _PyThreadState_GET()
@@ -45,6 +46,21 @@ spin_attached(PyThreadState *tstate, _PyWaiter *waiter)
     return _PyWaiter_Spin(waiter, &tstate->eval_breaker, _PY_EVAL_EVENTS_MASK);
 }
 
+/* In an exclusive section nobody else runs who could end a wait: it is not begun, and is
+   broken unless the deadline has passed anyway. */
+static PyTime_t
+limited(PyTime_t deadline)
+{
+    return _PyExclusive_IsMine() ? 0 : deadline;
+}
+
+static int
+is_refused(PyTime_t deadline)
+{
+    return _PyExclusive_IsMine()
+           && (deadline < 0 || _PyDeadline_Get(deadline) > 0);
+}
+
 static int
 is_closing(PyThreadState *tstate)
 {
@@ -60,6 +76,9 @@ after_break(PyThreadState *tstate, _PyWaiter_Result result)
         return PyErr_CheckSignals() == 0;
     }
     assert(result == _PyWaiter_BROKEN);
+    if (_PyExclusive_RefusesToWait()) {
+        return 0;
+    }
     const int *interrupted = _PyInterp_InterruptFlag(tstate);
     if (interrupted != NULL && _Py_atomic_load_int(interrupted)) {
         PyObject *exc = _PyInterp_TakeInterrupt(tstate);
@@ -100,8 +119,11 @@ _PyBlocking_Do(_PyChannelOp *op, PyTime_t deadline)
         }
         get_breakers(tstate, &breakers);
         Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_Wait(op, deadline, &breakers);
+        status = _PyChannel_Wait(op, limited(deadline), &breakers);
         Py_END_ALLOW_THREADS
+        if (status == _PyChannel_TIMEOUT && is_refused(deadline)) {
+            status = _PyChannel_BROKEN;
+        }
     } while (after_wait(tstate, status));
     return status;
 }
@@ -123,7 +145,7 @@ _PyBlocking_DoOnce(_PyChannelOp *op, PyTime_t deadline)
         _PyChannel_Status status;
         get_breakers(tstate, &breakers);
         Py_BEGIN_ALLOW_THREADS
-        status = _PyChannel_Wait(op, deadline, &breakers);
+        status = _PyChannel_Wait(op, limited(deadline), &breakers);
         Py_END_ALLOW_THREADS
         if (status != _PyChannel_BROKEN || is_closing(tstate)
             || _PyInterp_NoticeInterrupt(tstate))
@@ -150,8 +172,11 @@ _PyBlocking_Select(_PyChannelSelect *select, PyTime_t deadline,
         }
         get_breakers(tstate, &breakers);
         Py_BEGIN_ALLOW_THREADS
-        op = _PyChannel_SelectWait(select, deadline, &breakers, status);
+        op = _PyChannel_SelectWait(select, limited(deadline), &breakers, status);
         Py_END_ALLOW_THREADS
+        if (op == NULL && *status == _PyChannel_TIMEOUT && is_refused(deadline)) {
+            *status = _PyChannel_BROKEN;
+        }
     } while (op == NULL && after_wait(tstate, *status));
     return op;
 }
@@ -174,8 +199,11 @@ _PyBlocking_WaitForElement(_PyAtomics_Element element, uint64_t expected,
         _PyWaiter_Result result;
         get_breakers(tstate, &breakers);
         Py_BEGIN_ALLOW_THREADS
-        result = _PyAtomics_Wait(&waiting, deadline, &breakers);
+        result = _PyAtomics_Wait(&waiting, limited(deadline), &breakers);
         Py_END_ALLOW_THREADS
+        if (result == _PyWaiter_TIMEOUT && is_refused(deadline)) {
+            result = _PyWaiter_BROKEN;
+        }
         if (result == _PyWaiter_FIRED || result == _PyWaiter_TIMEOUT) {
             return result == _PyWaiter_FIRED;
         }
@@ -196,9 +224,9 @@ _PyBlocking_Wait(_PyWaiter *waiter, PyTime_t deadline)
     _PyWaiter_Result result;
     get_breakers(tstate, &breakers);
     Py_BEGIN_ALLOW_THREADS
-    result = _PyWaiter_Wait(waiter, deadline, &breakers);
+    result = _PyWaiter_Wait(waiter, limited(deadline), &breakers);
     Py_END_ALLOW_THREADS
-    return result;
+    return result == _PyWaiter_TIMEOUT && is_refused(deadline) ? _PyWaiter_BROKEN : result;
 }
 
 int

@@ -1,6 +1,7 @@
 /* Interpreters: ending them, and what pins them meanwhile.  See interp.h. */
 
 #include "Python.h"
+#include "pycore_exclusive.h"     // _PyExclusive_IsMine()
 #include "pycore_initconfig.h"
 #include "pycore_interp.h"
 #include "pycore_pylifecycle.h"   // _PyAtExit_Call()
@@ -328,13 +329,23 @@ _PyInterp_Close(int64_t id, bool handles_signals)
         _PyInterp_Unlock();
         return 0;                   /* it ends with its last pin */
     }
+    if (e->releasing > 0 && _PyExclusive_IsMine()) {
+        _PyInterp_Unlock();
+        (void)_PyExclusive_RefusesToWait();
+        return -1;
+    }
     const char *why = begin_close(e);
     _PyInterp_Unlock();
     if (why != NULL) {
         return _PyInterp_Refused(id, why);
     }
-    switch (end(e, ALIVE, handles_signals ? WAIT_FOR_SIGNALS : WAIT)) {
+    enum waiting wait = _PyExclusive_IsMine() ? NO_WAIT
+                        : handles_signals ? WAIT_FOR_SIGNALS : WAIT;
+    switch (end(e, ALIVE, wait)) {
     case HAS_THREADS:
+        if (_PyExclusive_RefusesToWait()) {
+            return -1;
+        }
         return _PyInterp_Refused(id, "has threads that cannot be waited for");
     case BROKEN_OFF:
         return -1;
@@ -352,6 +363,7 @@ _PyInterp_CloseIfUnwanted(int64_t id)
     _PyInterp_Lock();
     _PyInterp_Entry *e = _PyInterp_Find(id);
     int unwanted = e != NULL && e->refs == 0 && e->life == ALIVE
+                   && !(e->releasing > 0 && _PyExclusive_IsMine())  /* they do it */
                    && begin_close(e) == NULL;
     _PyInterp_Unlock();
     if (unwanted) {
@@ -606,6 +618,7 @@ _PyInterp_Unpin(_PyInterp_Pinned *pinned)
     }
     else {
         release_there(e);
+        _PyInterp_CloseIfUnwanted(id);      /* which an exclusive section put off */
     }
     end_unpinned(id);
 }

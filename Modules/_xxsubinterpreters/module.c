@@ -13,6 +13,7 @@
 #include "capi.h"
 #include "channelobject.h"
 #include "dlpack.h"
+#include "exclusiveobject.h"
 #include "export.h"
 #include "interp.h"
 #include "interpfunctions.h"
@@ -454,7 +455,8 @@ module_exec(PyObject *module)
         || add_type(module, &_PyArrowExport_spec, &state->ArrowExport) < 0
         || add_type(module, &_PyMessageObject_spec, &state->Message) < 0
         || add_type(module, &_PySharedBlock_spec, &state->SharedBlock) < 0
-        || add_type(module, &_PyMove_spec, &state->Move) < 0)
+        || add_type(module, &_PyMove_spec, &state->Move) < 0
+        || add_type(module, &_PyExclusive_spec, &state->exclusive) < 0)
     {
         return -1;
     }
@@ -532,6 +534,7 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     Py_VISIT(state->Message);
     Py_VISIT(state->SharedBlock);
     Py_VISIT(state->Move);
+    Py_VISIT(state->exclusive);
     Py_VISIT(state->MovedByteArray);
     Py_VISIT(state->MovedArray);
     for (int kind = 0; kind < _PySync_KINDS; kind++) {
@@ -566,6 +569,7 @@ module_clear(PyObject *module)
     Py_CLEAR(state->Message);
     Py_CLEAR(state->SharedBlock);
     Py_CLEAR(state->Move);
+    Py_CLEAR(state->exclusive);
     Py_CLEAR(state->MovedByteArray);
     Py_CLEAR(state->MovedArray);
     for (int kind = 0; kind < _PySync_KINDS; kind++) {

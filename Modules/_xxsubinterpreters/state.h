@@ -24,6 +24,7 @@ typedef struct {
     PyTypeObject *Message;
     PyTypeObject *SharedBlock;
     PyTypeObject *Move;
+    PyTypeObject *exclusive;
     PyTypeObject *MovedByteArray;   /* NULL until one is moved, as the next */
     PyTypeObject *MovedArray;
     PyTypeObject *Sync[_PySync_KINDS];
