@@ -11,6 +11,7 @@
 #include "condvar.h"              // PyMUTEX_LOCK()
 
 #define ASK_AGAIN 5000000           /* ns */
+#define LONGEST_REST 5000000        /* ns: as long as a thread keeps a GIL that others want */
 
 struct _exclusive_state _PyExclusive;
 
@@ -88,6 +89,7 @@ await_release(PyInterpreterState *Py_UNUSED(interp), struct _gil_runtime_state *
 {
     if (gil != own && _Py_atomic_load_int_relaxed(&gil->locked) && !gil->awaited) {
         gil->awaited = 1;
+        _PyExclusive.disturbed = true;
         (void)_Py_atomic_add_int(&_PyExclusive.running, 1);
         ask(gil);
     }
@@ -148,10 +150,22 @@ _PyExclusive_GoesOn(void)
 
 /* --- sections ----------------------------------------------------------------- */
 
+static PyTime_t
+now(void)
+{
+    PyTime_t t;
+    (void)PyTime_MonotonicRaw(&t);
+    return t;
+}
+
 /* May be called by a thread that is not attached, and has no thread state any more. */
 static void
 let_go_on(void)
 {
+    if (_PyExclusive.disturbed || _Py_atomic_load_int_relaxed(&_PyExclusive.held_off) > 0) {
+        PyTime_t ended = now();
+        _PyExclusive.rest_until = ended + Py_MIN(ended - _PyExclusive.began, LONGEST_REST);
+    }
     _PyExclusive.depth = 0;
     _Py_atomic_store_ptr_relaxed(&_PyExclusive.began_in, NULL);
     _Py_atomic_store_uint64_release(&_PyExclusive.owner, 0);
@@ -171,7 +185,7 @@ static int
 raise_timeout(const struct laggards *laggards)
 {
     if (laggards->n == 0) {
-        PyErr_SetString(PyExc_TimeoutError, "other threads wanted to run alone, too");
+        PyErr_SetString(PyExc_TimeoutError, "other threads ran alone, or were to run in between");
     }
     else if (laggards->n == 1) {
         PyErr_Format(PyExc_TimeoutError,
@@ -184,6 +198,21 @@ raise_timeout(const struct laggards *laggards)
                      (long long)laggards->first, laggards->n - 1);
     }
     return -1;
+}
+
+/* Let others run.  Returns 0, or 1 if there is no time for it. */
+static int
+rest(PyTime_t timeout, PyTime_t deadline)
+{
+    PyTime_t until = _PyExclusive.rest_until;
+    for (PyTime_t t = now(); t < until; t = now()) {
+        if (timeout >= 0 && _PyDeadline_Get(deadline) <= 0) {
+            return 1;
+        }
+        (void)_PyParkingLot_Park(&_PyExclusive.rest_until, &until, sizeof(until),
+                                 left_of(timeout, deadline, until - t), NULL, 1);
+    }
+    return 0;
 }
 
 /* Wait until no other thread has a GIL.  Returns 0; -1 with an exception if a signal handler
@@ -227,6 +256,10 @@ _PyExclusive_Begin(PyThreadState *tstate, PyTime_t timeout)
         return raise_timeout(&laggards);
     }
 
+    if (rest(timeout, deadline)) {
+        PyMutex_Unlock(&_PyExclusive.turn);
+        return raise_timeout(&laggards);
+    }
     while (wait_for_zero(&_PyExclusive.held_off, left_of(timeout, deadline, -1))) {
         int signalled = PyErr_CheckSignals() < 0;
         if (signalled || (timeout >= 0 && _PyDeadline_Get(deadline) <= 0)) {
@@ -236,6 +269,8 @@ _PyExclusive_Begin(PyThreadState *tstate, PyTime_t timeout)
     }
 
     _PyExclusive.depth = 1;
+    _PyExclusive.disturbed = false;
+    _PyExclusive.began = now();
     _Py_atomic_store_ptr_relaxed(&_PyExclusive.began_in, tstate);
     _Py_atomic_store_uint64(&_PyExclusive.owner, PyThread_get_thread_ident_ex());
     _Py_atomic_store_int(&_PyExclusive.running, 1);     // until all were asked
@@ -293,6 +328,7 @@ _PyExclusive_AfterFork(void)
     _PyMutex_at_fork_reinit(&_PyExclusive.turn);
     _PyExclusive.running = 0;
     _PyExclusive.held_off = 0;
+    _PyExclusive.rest_until = 0;
     if (mine) {
         PyMutex_LockFlags(&_PyExclusive.turn, _Py_LOCK_DONT_DETACH);
     }

@@ -19,6 +19,8 @@ extern "C" {
    mutex of that GIL.  A writer
 
    - waits until it is its turn, detached,
+   - waits, if the last section stopped or held off others, until these could run as long as it took,
+     or LONGEST_REST, detached,
    - waits until those that the last section held off have gone on (the lock is phase-fair: Brandenburg
      and Anderson, "Spin-Based Reader-Writer Synchronization for Multiprocessor Real-Time Systems",
      Real-Time Systems 46, 2010), attached, as what follows,
@@ -26,7 +28,10 @@ extern "C" {
    - looks at every GIL, with its mutex, and where one is held asks for it by the eval breaker,
    - waits until these have been released.
 
-   A GIL whose mutex a taker has first is found held; a taker who has it after that finds the owner.  */
+   A GIL whose mutex a taker has first is found held; a taker who has it after that finds the owner.
+
+   To be phase-fair is not enough: a reader's side is taken and left many times while, say, an interpreter
+   is created, and one section after the other would let it go on by one step each.  */
 struct _exclusive_state {
     /* The thread that is in a section or about to be, or 0.  Atomic.  Those held off wait for
        its address in the parking lot. */
@@ -35,6 +40,9 @@ struct _exclusive_state {
     PyMutex turn;                   /* held by the owner; taken detached */
     PyThreadState *began_in;        /* the section ends with it, at the latest.  Atomic. */
     int depth;                      /* the owner's */
+    bool disturbed;                 /* the owner's: a GIL had to be released */
+    PyTime_t began;                 /* the owner's */
+    PyTime_t rest_until;            /* who has the turn waits for it */
 
     /* Atomic; the owner waits for their addresses. */
     int running;                    /* GILs to be released before the section begins */

@@ -342,7 +342,7 @@ class WaitTests(ExclusiveTestCase):
         self.assertEqual(recv.recv(), 2)
         send.send(4)                # neither that nor a receiver is left over
         self.assertEqual(recv.recv(), 4)
-        other = interpreters.create_channel()[0]
+        other, other_send = interpreters.create_channel()
         self.check_refused(interpreters.select, recv, other)
         with self.assertRaises(TimeoutError):
             interpreters.select(recv, other, timeout=0)
@@ -386,9 +386,9 @@ class WaitTests(ExclusiveTestCase):
             condition.notify_all()
 
     def test_atomics(self):
-        self.check_refused(interpreters.atomic_wait, self.memory, 0, 0)
+        self.check_refused(interpreters.atomic_wait, self.numbers, 0, 0)
         with exclusive():
-            self.assertTrue(interpreters.atomic_wait(self.memory, 0, 1))
+            self.assertTrue(interpreters.atomic_wait(self.numbers, 0, 1))
 
     def test_interpreters_with_threads(self):
         interp = self.create()
@@ -402,11 +402,15 @@ class WaitTests(ExclusiveTestCase):
             interp.close()
 
     def test_calls_in_threads(self):
+        """Thread.start() waits for the thread.  None is started."""
         interp = self.create()
-        with exclusive():
-            with self.assertRaisesRegex(RuntimeError, REFUSED):
-                interp.call_in_thread(int).result()
-        self.assertEqual(interp.call_in_thread(int).result(), 0)
+        calls = []
+        for func in interp.call_in_thread, interp.submit:
+            with self.subTest(func):
+                self.check_refused(func, int)
+        self.check_refused(threading.Thread(target=calls.append, args=[1]).start)
+        self.assertEqual(interp.submit(int).result(), 0)
+        self.assertEqual(calls, [])
 
     def test_what_threading_has(self):
         lock, rlock = threading.Lock(), threading.RLock()
