@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check the models in protocol.pml and locks.pml with SPIN, scenario by scenario.
+"""Check the models in the .pml files here with SPIN, scenario by scenario.
 
 Every scenario is searched completely: all orders of all steps.  Then every
 known mistake is put into the model, and the search has to find it.
@@ -118,6 +118,12 @@ SCENARIOS = [
     scenario('lock_owner_releases', 'TWICE'),
     scenario('lock_waiter_closed'),
     scenario('lock_waiter_closed', 'RLOCK'),
+    scenario('exclusive_two'),
+    scenario('exclusive_timeouts'),
+    scenario('exclusive_one_gil'),
+    scenario('exclusive_busy'),
+    scenario('exclusive_created'),
+    scenario('exclusive_three'),
 ]
 
 # What the protocol does not promise.
@@ -212,6 +218,18 @@ MUTATIONS = [
     mutation('RELEASED_BLINDLY', 'lock_owner_releases', finds='released_anothers'),
     mutation('ABANDONED_UNLOCKED', 'lock_owner_releases', 'TRY', finds='owner_wiped'),
     mutation('ABANDONED_LOCKS_KEPT', 'lock_waiter_closed', finds='lock_left'),
+    mutation('OWNER_SET_LATE', 'exclusive_two', finds='not_alone'),
+    mutation('OWNER_SEEN_UNLOCKED', 'exclusive_two', finds='not_alone'),
+    mutation('GILS_SEEN_UNLOCKED', 'exclusive_two', finds='someone_waits'),
+    mutation('CREATED_UNSEEN', 'exclusive_created', finds='not_alone'),
+    mutation('NOT_ASKED', 'exclusive_busy', finds='someone_waits'),
+    mutation('STILL_AWAITED', 'exclusive_timeouts', finds='miscounted'),
+    mutation('TIMED_OUT_BUT_OWNER', 'exclusive_timeouts', finds='not_alone'),
+    mutation('LETS_GO_UNWOKEN', 'exclusive_two', finds='someone_waits'),
+    mutation('RELEASED_UNWOKEN', 'exclusive_two', finds='someone_waits'),
+    mutation('HELD_OFF_BEHIND_ANOTHER', 'exclusive_one_gil', finds='someone_waits'),
+    mutation('NOT_PHASE_FAIR', 'exclusive_one_gil', finds='overtaken'),
+    mutation('HOLDS_OFF_ITSELF', 'exclusive_two', finds='someone_waits'),
 ]
 
 
@@ -242,6 +260,8 @@ SAMPLE = [
     'HANDED_OVER_UNSEEN',
     'OWNER_CLEARED_LATE',
     'TOLD_AGAIN',
+    'exclusive_two',
+    'NOT_PHASE_FAIR',
 ]
 
 
