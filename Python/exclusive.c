@@ -11,7 +11,7 @@
 #include "condvar.h"              // PyMUTEX_LOCK()
 
 #define ASK_AGAIN 5000000           /* ns */
-#define LONGEST_REST 5000000        /* ns: as long as a thread keeps a GIL that others want */
+#define LONGEST_REST 100000000      /* ns */
 
 struct _exclusive_state _PyExclusive;
 
