@@ -12,7 +12,8 @@ import unittest
 
 import interpreters
 from interpreters import exclusive
-from test.support import SHORT_TIMEOUT, import_helper, requires_fork, requires_subprocess
+from test.support import (
+    SHORT_TIMEOUT, import_helper, requires_fork, requires_subprocess, skip_if_sanitizer)
 from test.support.script_helper import assert_python_ok
 from test.test_subinterpreters.support import TestCase, by_code, wait_until
 
@@ -474,6 +475,7 @@ class WaitTests(ExclusiveTestCase):
 
 class NativeCodeTests(ExclusiveTestCase):
 
+    @skip_if_sanitizer('what the native writer does is a data race', thread=True)
     def test_native_writer_goes_on(self):
         """Native code without a GIL changes memory inside the block; Python code does not."""
         r, w = os.pipe()
@@ -603,7 +605,11 @@ class EndTests(ExclusiveTestCase):
                     print('alone')''').out
         self.assertEqual(out.strip(), b'alone')
 
-    @requires_fork()
+
+@requires_fork()
+@skip_if_sanitizer('sanitizers hang or die when threads fork', address=True, thread=True)
+class ForkTests(ExclusiveTestCase):
+
     def test_fork_inside(self):
         with exclusive():
             pid = os.fork()
@@ -612,7 +618,6 @@ class EndTests(ExclusiveTestCase):
                     os._exit(0 if threading.active_count() == 1 else 1)
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
 
-    @requires_fork()
     def test_fork_while_others_are_inside(self):
         def alone():
             while not self.read(0):
